@@ -135,8 +135,12 @@ def verified_digest(folder: Path) -> str:
     """
     manifest = read_json(folder / MANIFEST)
     stated, found = manifest["files"], _digests(folder)
-    faults = [f"{folder / name}: listed in the manifest, missing" for name in stated if name not in found]
-    faults += [f"{folder / name}: not listed in the manifest" for name in found if name not in stated]
+    faults = [
+        f"{folder / name}: listed in the manifest, missing" for name in stated if name not in found
+    ]
+    faults += [
+        f"{folder / name}: not listed in the manifest" for name in found if name not in stated
+    ]
     faults += [
         f"{folder / name}: its SHA-256 is not the manifest's; make it again"
         for name in stated

@@ -1,0 +1,1 @@
+"""Data sets: schema, tables, splits, importers, the planted generator."""
