@@ -92,7 +92,7 @@ def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
+        return dict(load_file(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except SafetensorError as fault:

@@ -42,9 +42,7 @@ class FeatureKind(StrEnum):
     """How a feature column enters the model."""
 
     NUMERIC = "numeric"  # one number a node, standardised with training statistics
-    CATEGORICAL = (
-        "categorical"  # one value a node, embedded; values unseen in training share one row
-    )
+    CATEGORICAL = "categorical"  # one value a node, embedded; unseen values share a row
     VECTOR = "vector"  # a list of `size` numbers a node, standardised
     BAG = "bag"  # a list of token ids in [0, size) a node: a sparse bag of words
 
@@ -225,8 +223,7 @@ class DataSchema(Strict):
         if found.from_task is not None:
             src, dst = self.tasks[found.from_task].node_types
             return src, dst
-        assert found.src is not None and found.dst is not None
-        return found.src, found.dst
+        return str(found.src), str(found.dst)
 
 
 def _relation_faults(schema: DataSchema) -> list[str]:
@@ -267,9 +264,8 @@ def one_line_faults(path: Path, fault: ValidationError) -> list[str]:
     lines = []
     for error in fault.errors():
         place = ".".join(str(part) for part in error["loc"])
-        lines.append(
-            f"{path}: {place + ': ' if place else ''}{error['msg'].removeprefix('Value error, ')}"
-        )
+        message = error["msg"].removeprefix("Value error, ")
+        lines.append(f"{path}: {place}: {message}" if place else f"{path}: {message}")
     return lines
 
 
