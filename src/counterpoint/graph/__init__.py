@@ -1,0 +1,1 @@
+"""Graphs: construction without leaks, the store, sampling, message-passing operations."""

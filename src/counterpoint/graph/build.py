@@ -1,0 +1,252 @@
+"""Tables to a graph store; the one place that decides what training may see."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from pydantic import NonNegativeInt, PositiveInt
+
+from counterpoint.data.folder import DataFolder
+from counterpoint.data.schema import Strict, Task, TaskKind
+from counterpoint.data.splits import SPLITS, assigned_rows
+from counterpoint.errors import UserError
+from counterpoint.files import write_json, write_manifest, write_tensors
+from counterpoint.graph.features import encoded_features
+from counterpoint.graph.negatives import evaluation_candidates
+from counterpoint.graph.store import GraphMeta, RelationMeta, TypeMeta
+
+Rows = dict[str, dict[str, pl.DataFrame]]  # task -> split -> rows
+
+
+class BuildSettings(Strict):
+    """``candidates``: what held-out links are ranked among; ``all`` is the full ranking."""
+
+    candidates: Literal["uniform", "popularity", "all"] = "uniform"
+    candidate_count: PositiveInt = 100
+    seed: NonNegativeInt = 0
+
+
+def _task_rows(folder: DataFolder) -> Rows:
+    rows: Rows = {}
+    for name, task in folder.schema.tasks.items():
+        keys = [f"row_{column}" for column in task.id_columns]
+        label = [] if task.kind is TaskKind.LINK else ["label"]
+        frame = assigned_rows(folder, name).select(*keys, *label, "split").collect()
+        rows[name] = {split: frame.filter(pl.col("split") == split) for split in SPLITS}
+    return rows
+
+
+def _apply_cross_task(folder: DataFolder, rows: Rows) -> tuple[list[dict[str, object]], Rows]:
+    """Find training rows whose entity another task holds out; obey the policy.
+
+    Returns the facts, and per task and split ``train`` the rows whose edges the graph may hold.
+    """
+    policy = folder.schema.cross_task
+    facts: list[dict[str, object]] = []
+    edges: Rows = {}
+    tasks = folder.schema.tasks
+    held_everywhere = {
+        name: pl.concat([rows[name][split].drop("label", strict=False) for split in SPLITS[1:]])
+        for name in tasks
+    }
+    for name, task in tasks.items():
+        keys = [f"row_{column}" for column in task.id_columns]
+        others = [
+            held_everywhere[other]
+            for other, t in tasks.items()
+            if other != name and t.node_types == task.node_types
+        ]
+        train = rows[name]["train"]
+        if others:
+            held = pl.concat(others).select(keys).unique()
+            clear = train.join(held, on=keys, how="anti", maintain_order="left")
+        else:
+            clear = train
+        facts.append(
+            {
+                "task": name,
+                "policy": policy,
+                "training_rows": len(train),
+                "held_out_by_another_task": len(train) - len(clear),
+            }
+        )
+        edges[name] = {"train": train if policy == "allow" else clear}
+        if policy == "drop":
+            rows[name]["train"] = clear
+    return facts, edges
+
+
+def _fit_nodes(folder: DataFolder, rows: Rows, node_type: str, count: int) -> np.ndarray:
+    """Nodes that statistics may see: all but the held-out entities of node tasks."""
+    seen = np.ones(count, dtype=bool)
+    labelled = np.zeros(count, dtype=bool)
+    has_node_task = False
+    for name, task in folder.schema.tasks.items():
+        if task.node_types == (node_type,):
+            has_node_task = True
+            labelled[rows[name]["train"]["row_id"].to_numpy()] = True
+    return labelled if has_node_task else seen
+
+
+def _features(folder: DataFolder, rows: Rows) -> tuple[list[TypeMeta], dict[str, np.ndarray]]:
+    metas, arrays = [], {}
+    for name, node_type in folder.schema.node_types.items():
+        wanted = ["id", *(feature.name for feature in node_type.features)]
+        table = folder.scan(f"nodes/{name}").select(wanted).collect()
+        fit = _fit_nodes(folder, rows, name, len(table))
+        meta, encoded = encoded_features(name, table, node_type.features, fit)
+        metas.append(meta)
+        arrays.update(encoded)
+    return metas, arrays
+
+
+def _relation_pairs(folder: DataFolder, name: str, edges: Rows) -> pl.DataFrame:
+    """Unique ``src``, ``dst`` places of a relation."""
+    relation = folder.schema.relations[name]
+    if relation.from_task is not None:
+        train = edges[relation.from_task]["train"]
+        if folder.schema.tasks[relation.from_task].kind is TaskKind.BINARY:
+            train = train.filter(pl.col("label") == 1)
+        return train.select(src="row_src", dst="row_dst").unique()
+    pairs = folder.scan(f"relations/{name}").select("src", "dst")
+    for column, node_type in zip(("src", "dst"), folder.schema.ends(name), strict=True):
+        index = folder.scan(f"nodes/{node_type}").select("id").with_row_index("row")
+        index = index.rename({"id": column, "row": f"row_{column}"})
+        pairs = pairs.join(index, on=column, how="inner")
+    return pairs.select(src="row_src", dst="row_dst").unique().collect()
+
+
+def _flat_edges(
+    folder: DataFolder, metas: list[TypeMeta], edges: Rows
+) -> tuple[list[RelationMeta], dict[str, np.ndarray]]:
+    """All relations and their reverses as one CSR of incoming edges."""
+    starts = np.cumsum([0] + [meta.count for meta in metas])
+    offset = {meta.name: int(start) for meta, start in zip(metas, starts[:-1], strict=True)}
+    relations: list[RelationMeta] = []
+    frames = []
+    for name, relation in folder.schema.relations.items():
+        src, dst = folder.schema.ends(name)
+        pairs = _relation_pairs(folder, name, edges)
+        derived = relation.from_task is not None
+        for reverse in (False, True):
+            a, b = (dst, src) if reverse else (src, dst)
+            tail, head = ("dst", "src") if reverse else ("src", "dst")
+            frames.append(
+                pairs.select(
+                    dst=pl.col(head).cast(pl.Int64) + offset[b],
+                    src=pl.col(tail).cast(pl.Int64) + offset[a],
+                    etype=pl.lit(len(relations), pl.Int16),
+                )
+            )
+            label = f"rev-{name}" if reverse else name
+            relations.append(
+                RelationMeta(
+                    name=label, src=a, dst=b, edges=len(pairs), derived=derived, reverse=reverse
+                )
+            )
+    n_nodes = int(starts[-1])
+    if not frames:
+        empty = np.zeros(0, dtype=np.int64)
+        indptr = np.zeros(n_nodes + 1, dtype=np.int64)
+        return [], {"indptr": indptr, "indices": empty, "etype": empty.astype(np.int16)}
+    flat = pl.concat(frames).sort("dst", "src", "etype")
+    degree = np.bincount(flat["dst"].to_numpy(), minlength=n_nodes)
+    return relations, {
+        "indptr": np.concatenate([[0], np.cumsum(degree, dtype=np.int64)]),
+        "indices": flat["src"].to_numpy(),
+        "etype": flat["etype"].to_numpy(),
+    }
+
+
+def _label_array(task: Task, rows: pl.DataFrame) -> np.ndarray:
+    if task.kind is TaskKind.LINK:
+        return np.ones(len(rows), dtype=np.float32)
+    if task.kind is TaskKind.MULTICLASS:
+        return rows["label"].to_numpy().astype(np.int64)
+    if task.kind is not TaskKind.MULTILABEL:
+        return rows["label"].to_numpy().astype(np.float32)
+    matrix = np.zeros((len(rows), int(task.classes or 0)), dtype=np.float32)
+    long = rows.select(place=pl.int_range(pl.len()), label="label").explode("label").drop_nulls()
+    matrix[long["place"].to_numpy(), long["label"].to_numpy()] = 1.0
+    return matrix
+
+
+def _task_arrays(folder: DataFolder, rows: Rows, split: str) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, task in folder.schema.tasks.items():
+        frame = rows[name][split]
+        keys = [frame[f"row_{c}"].to_numpy().astype(np.int64) for c in task.id_columns]
+        arrays[f"{name}/entity"] = np.stack(keys, axis=1) if task.is_pair else keys[0]
+        arrays[f"{name}/label"] = _label_array(task, frame)
+    return arrays
+
+
+def _require_rows(folder: DataFolder, rows: Rows) -> None:
+    faults = [
+        f"{folder.table_path(f'tasks/{name}')}: split {split!r} is empty; "
+        "change split in dataset.yaml"
+        for name, by_split in rows.items()
+        for split in SPLITS
+        if not len(by_split[split])
+    ]
+    if faults:
+        raise UserError(*faults)
+
+
+def build_graph(
+    folder: DataFolder,
+    settings: BuildSettings,
+    target: Path,
+    progress: Callable[[str], None] = lambda step: None,
+) -> GraphMeta:
+    """Write the graph store of a validated data set into the empty folder ``target``."""
+    schema = folder.schema
+    progress("splits")
+    rows = _task_rows(folder)
+    facts, edges = _apply_cross_task(folder, rows)
+    _require_rows(folder, rows)
+    progress("features")
+    metas, features = _features(folder, rows)
+    progress("edges")
+    relations, flat = _flat_edges(folder, metas, edges)
+    meta = GraphMeta(
+        name=schema.name,
+        node_types=tuple(metas),
+        relations=tuple(relations),
+        tasks=schema.tasks,
+        cross_task=schema.cross_task,
+        candidates=settings.candidates,
+    )
+    progress("rows and candidates")
+    for folder_name in ("train", "held_out", "ids"):
+        (target / folder_name).mkdir()
+    write_tensors(target / "train" / "edges.safetensors", flat)
+    write_tensors(target / "train" / "features.safetensors", features)
+    train = _task_arrays(folder, rows, "train")
+    write_tensors(target / "train" / "tasks.safetensors", train)
+    candidates = {
+        name: evaluation_candidates(
+            train[f"{name}/entity"],
+            (meta.count(task.node_types[0]), meta.count(task.node_types[1])),
+            settings.candidate_count,
+            popularity=settings.candidates == "popularity",
+            seed=settings.seed,
+        )
+        for name, task in schema.tasks.items()
+        if task.kind is TaskKind.LINK and settings.candidates != "all"
+    }
+    write_tensors(target / "train" / "candidates.safetensors", candidates)
+    for split in SPLITS[1:]:
+        write_tensors(
+            target / "held_out" / f"{split}.safetensors", _task_arrays(folder, rows, split)
+        )
+    write_json(target / "held_out" / "facts.json", facts)
+    for name in schema.node_types:
+        folder.scan(f"nodes/{name}").select("id").collect().write_parquet(
+            target / "ids" / f"{name}.parquet"
+        )
+    write_json(target / "meta.json", meta.model_dump(mode="json"))
+    write_manifest(target)
+    return meta

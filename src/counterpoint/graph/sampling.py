@@ -1,0 +1,91 @@
+"""Neighbour sampling over DGL: views of a few nodes, the same for the same (seed, epoch, step)."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from counterpoint.data.splits import mixed_bits
+from counterpoint.graph.ops import Csr
+from counterpoint.graph.views import Block, TrainingGraph, View
+
+
+def step_key(seed: int, epoch: int, step: int) -> int:
+    """A 31-bit key for the randomness of one step."""
+    bits = np.zeros(1, dtype=np.uint64)
+    for part in (seed, epoch, step):
+        bits = mixed_bits(bits ^ np.uint64(part))
+    return int(bits[0] >> np.uint64(33))
+
+
+def _dgl() -> Any:
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # unset, dgl writes into the home directory
+    import dgl
+
+    return dgl
+
+
+class NeighbourSampler:
+    """Samples incoming edges layer by layer, outputs first, from the graph of training edges."""
+
+    def __init__(self, graph: TrainingGraph, fanouts: Sequence[int]) -> None:
+        self.graph, self.fanouts = graph, tuple(fanouts)
+        dgl = _dgl()
+        csr = graph.csr
+        edge_ids = torch.arange(csr.n_edges)
+        self._dgl_graph = dgl.graph(("csc", (csr.indptr, csr.indices, edge_ids)))
+        self._degree = csr.indptr.diff()
+
+    def view(self, nodes: Tensor, key: int, scored_pairs: Tensor | None = None) -> View:
+        """A view whose outputs are ``nodes``, with the derived edges of scored pairs left out.
+
+        Args:
+            nodes: flat node numbers; repeated ones are taken once.
+            key: of the step's randomness (:func:`step_key`).
+            scored_pairs: ``[n, 2]`` flat node numbers.
+        """
+        dgl = _dgl()
+        dgl.seed(key)
+        outputs = torch.unique(nodes)
+        keep = self.graph.kept_edges(scored_pairs)
+        weight = None if keep is None else "keep"
+        if keep is not None:
+            self._dgl_graph.edata["keep"] = keep.float()
+        frontier, blocks = outputs, []
+        for fanout in reversed(self.fanouts):
+            sampled = dgl.sampling.sample_neighbors(
+                self._dgl_graph, frontier, fanout, prob=weight, replace=False
+            )
+            block, frontier = self._block(sampled, frontier)
+            blocks.append(block)
+        return self._view(frontier, tuple(reversed(blocks)), outputs)
+
+    def _block(self, sampled: Any, outputs: Tensor) -> tuple[Block, Tensor]:
+        src, dst = sampled.edges()
+        edge = sampled.edata[_dgl().EID]
+        # canonical order, whatever the number of sampling threads did
+        order = torch.argsort(edge)
+        src, dst, edge = src[order], dst[order], edge[order]
+        others = torch.unique(src)
+        others = others[~torch.isin(others, outputs)]
+        sources = torch.cat([outputs, others])
+        place = torch.empty(self.graph.meta.n_nodes, dtype=torch.int64)
+        place[sources] = torch.arange(len(sources))
+        csr, by_destination = Csr.from_edges(place[src], place[dst], len(sources), len(outputs))
+        etype = self.graph.etype[edge][by_destination]
+        return Block(csr, etype, self._degree[sources]), sources
+
+    def _view(self, sources: Tensor, blocks: tuple[Block, ...], outputs: Tensor) -> View:
+        meta = self.graph.meta
+        node_type = self.graph.node_type[sources]
+        inputs, places = {}, []
+        for number, type_meta in enumerate(meta.node_types):
+            at = torch.nonzero(node_type == number).flatten()
+            rows = sources[at] - meta.offsets[type_meta.name]
+            inputs[type_meta.name] = self.graph.inputs[type_meta.name].at(rows)
+            places.append(at)
+        order = torch.argsort(torch.cat(places))
+        return View(inputs, order, node_type, blocks, outputs)

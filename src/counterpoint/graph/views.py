@@ -1,0 +1,147 @@
+"""What a model sees of a graph: node inputs and one block of edges a layer."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from counterpoint.graph.ops import Csr
+from counterpoint.graph.store import GraphStore
+
+
+@dataclass(frozen=True)
+class TypeInput:
+    """Inputs of the nodes of one type.
+
+    Shapes: ``ids [n]`` places within the type; ``dense [n, F]``; ``codes [n, C]``; ``bags`` one
+    :class:`Csr` ``[n, vocabulary]`` each.
+    """
+
+    ids: Tensor
+    dense: Tensor | None
+    codes: Tensor | None
+    bags: dict[str, Csr]
+
+    def at(self, rows: Tensor) -> "TypeInput":
+        """The same inputs for some of the nodes."""
+        return TypeInput(
+            ids=self.ids[rows],
+            dense=None if self.dense is None else self.dense[rows],
+            codes=None if self.codes is None else self.codes[rows],
+            bags={name: _csr_rows(bag, rows) for name, bag in self.bags.items()},
+        )
+
+
+def _csr_rows(csr: Csr, rows: Tensor) -> Csr:
+    starts, ends = csr.indptr[rows], csr.indptr[rows + 1]
+    lengths = ends - starts
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    within = torch.arange(int(indptr[-1]), device=rows.device)
+    within = within - torch.repeat_interleave(indptr[:-1], lengths)
+    places = torch.repeat_interleave(starts, lengths) + within
+    return Csr(indptr, csr.indices[places], csr.n_src)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Edges of one layer. The destinations are the first ``csr.n_dst`` of the sources.
+
+    Shapes: ``etype [E]``; ``degree [n_src]``, incoming edges of each source node in the graph that
+    the block was taken from, which is more than in the block when it was sampled.
+    """
+
+    csr: Csr
+    etype: Tensor
+    degree: Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """Input of one encoding.
+
+    ``inputs`` go by node type; ``order [n]`` puts their concatenation into the order of the first
+    block's sources (None: it is that order). ``rows [n_out]`` are the flat node numbers of the
+    outputs, sorted (None: all nodes of the graph in order). ``node_type [n]`` is the place of each
+    source's type in the store's list.
+    """
+
+    inputs: dict[str, TypeInput]
+    order: Tensor | None
+    node_type: Tensor
+    blocks: tuple[Block, ...]
+    rows: Tensor | None = None
+
+    def local(self, nodes: Tensor) -> Tensor:
+        """Rows of the output that hold the flat node numbers ``nodes``."""
+        return nodes if self.rows is None else torch.searchsorted(self.rows, nodes)
+
+
+class TrainingGraph:
+    """The graph of training edges on a device; makes full-graph views."""
+
+    def __init__(self, store: GraphStore, device: torch.device | str = "cpu") -> None:
+        self.store, self.meta, self.device = store, store.meta, torch.device(device)
+        edges = {name: torch.from_numpy(array) for name, array in store.edges.items()}
+        self.csr = Csr(edges["indptr"], edges["indices"], self.meta.n_nodes).to(self.device)
+        self.etype = edges["etype"].to(self.device, torch.int64)
+        derived = [relation.derived for relation in self.meta.relations]
+        self.derived = torch.tensor(derived, dtype=torch.bool, device=self.device)
+        counts = torch.tensor([t.count for t in self.meta.node_types])
+        self.node_type = torch.repeat_interleave(torch.arange(len(counts)), counts).to(self.device)
+        self.inputs = {t.name: self._type_input(t.name, t.count) for t in self.meta.node_types}
+
+    def _type_input(self, name: str, count: int) -> TypeInput:
+        def array(key: str) -> Tensor | None:
+            found: np.ndarray | None = self.store.features.get(f"{name}/{key}")
+            return None if found is None else torch.from_numpy(found).to(self.device)
+
+        bags = {}
+        meta = next(t for t in self.meta.node_types if t.name == name)
+        for bag, size in meta.bags.items():
+            indptr, indices = array(f"{bag}.indptr"), array(f"{bag}.indices")
+            assert indptr is not None
+            assert indices is not None
+            bags[bag] = Csr(indptr, indices, size)
+        ids = torch.arange(count, device=self.device)
+        return TypeInput(ids, array("dense"), array("codes"), bags)
+
+    @cached_property
+    def _keys(self) -> Tensor:
+        """``dst * N + src`` of each edge, ascending: edges are sorted by (dst, src)."""
+        return self.csr.dst * self.meta.n_nodes + self.csr.indices
+
+    @cached_property
+    def _most_parallel(self) -> int:
+        """The largest number of edges that join one ordered pair of nodes."""
+        if not self.csr.n_edges:
+            return 0
+        return int(torch.unique_consecutive(self._keys, return_counts=True)[1].max())
+
+    def kept_edges(self, pairs: Tensor | None) -> Tensor | None:
+        """``[E] bool``: all edges but the derived ones, either way, that join a scored pair.
+
+        Args:
+            pairs: ``[n, 2]`` flat node numbers.
+        """
+        if pairs is None or not len(pairs) or not bool(self.derived.any()):
+            return None
+        n = self.meta.n_nodes
+        scored = torch.cat([pairs[:, 1] * n + pairs[:, 0], pairs[:, 0] * n + pairs[:, 1]])
+        first = torch.searchsorted(self._keys, scored)
+        keep = torch.ones(self.csr.n_edges, dtype=torch.bool, device=self.device)
+        for step in range(self._most_parallel):
+            place = (first + step).clamp(max=self.csr.n_edges - 1)
+            hit = place[(self._keys[place] == scored) & self.derived[self.etype[place]]]
+            keep[hit] = False
+        return keep
+
+    def view(self, layers: int, scored_pairs: Tensor | None = None) -> View:
+        """The whole graph, ``layers`` deep, without the derived edges of the scored pairs."""
+        keep = self.kept_edges(scored_pairs)
+        csr, etype = self.csr, self.etype
+        if keep is not None:
+            csr, etype = csr.kept(keep), etype[keep]
+        block = Block(csr, etype, csr.indptr.diff())
+        return View(self.inputs, None, self.node_type, (block,) * layers)

@@ -1,0 +1,34 @@
+"""Sharing architectures, one file each."""
+
+from collections.abc import Mapping
+
+from counterpoint.data.schema import Task
+from counterpoint.graph.store import GraphMeta
+from counterpoint.models.composed import ComposedModel, SharingSettings
+from counterpoint.models.contract import Model
+from counterpoint.models.mmoe import MMoE
+from counterpoint.models.shared_bottom import SharedBottom
+from counterpoint.nn.encoders import EncoderSettings, GraphEncoder
+
+SINGLE_TASK = "single_task"
+ARCHITECTURES: dict[str, type[ComposedModel]] = {
+    SINGLE_TASK: SharedBottom,  # trained once a task, with that task alone
+    "shared_bottom": SharedBottom,
+    "mmoe": MMoE,
+}
+
+
+def make_model(
+    architecture: str,
+    encoder: str,
+    meta: GraphMeta,
+    tasks: Mapping[str, Task],
+    encoder_settings: EncoderSettings,
+    sharing: SharingSettings,
+) -> Model:
+    """A model with fresh parameters from torch's current random state."""
+    body = GraphEncoder(encoder, meta, encoder_settings)
+    return ARCHITECTURES[architecture](body, tasks, sharing)
+
+
+__all__ = ["ARCHITECTURES", "SINGLE_TASK", "Model", "SharingSettings", "make_model"]

@@ -1,0 +1,69 @@
+"""Composed architectures: an encoder, a part that shares, a tower a task."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from counterpoint.data.schema import Strict, Task
+from counterpoint.graph.views import View
+from counterpoint.models.contract import Model, Representations, make_towers
+from counterpoint.nn.encoders import GraphEncoder
+
+
+class SharingSettings(Strict):
+    """``width`` of the bottom or of each expert, and of the towers' hidden layer."""
+
+    width: PositiveInt = 32
+    experts: PositiveInt = 4
+    tower_width: PositiveInt = 32
+
+
+class ComposedModel(Model):
+    """Encoder, ``mix`` of its representation for each task, towers."""
+
+    def __init__(
+        self, encoder: GraphEncoder, tasks: Mapping[str, Task], settings: SharingSettings
+    ) -> None:
+        super().__init__()
+        self.tasks = dict(tasks)
+        self.encoder = encoder
+        self.sharing = self.make_sharing(encoder.width, settings)
+        self.private = self.make_private(encoder.width, settings)
+        self.towers = make_towers(tasks, settings.width, settings.tower_width)
+
+    @property
+    def depth(self) -> int:
+        """How many blocks of edges a view needs."""
+        return self.encoder.depth
+
+    @abstractmethod
+    def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
+        """The last shared layer: a bottom or experts."""
+
+    def make_private(self, d_in: int, settings: SharingSettings) -> nn.ModuleDict:
+        """What each task owns besides its tower, by task name; here nothing."""
+        return nn.ModuleDict()
+
+    @abstractmethod
+    def mix(self, h: Tensor) -> Representations:
+        """``h [n, d]`` of the encoder to each task's ``[n, width]``."""
+
+    def encode(self, view: View) -> Representations:
+        """Representations of the view's outputs for each task ``[n_out, width]``."""
+        return self.mix(self.encoder(view))
+
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
+        groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
+        groups |= {f"tower:{task}": [] for task in self.tasks}
+        for name, _ in self.named_parameters():
+            place, _, rest = name.partition(".")
+            if place in ("towers", "private"):
+                groups[f"tower:{rest.partition('.')[0]}"].append(name)
+            else:
+                groups["shared"].append(name)
+                if place == "sharing":
+                    groups["last_shared"].append(name)
+        return groups

@@ -1,0 +1,140 @@
+"""What training, weighting and serving may ask of a model, whatever is inside."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from counterpoint.data.schema import Task, TaskKind
+from counterpoint.graph.views import View
+from counterpoint.nn.heads import NodeTower, PairFactors, PairTower
+
+Representations = dict[str, Tensor]  # task -> [n_out, d]
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """Rows of one task, scored on one view.
+
+    Shapes: ``entity [n]`` or ``[n, 2]``, rows of the view's output; ``label [n]`` or ``[n, C]``.
+    """
+
+    task: str
+    view: View
+    entity: Tensor
+    label: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step: a batch a task, and for methods that ask, a meta batch a target."""
+
+    batches: Mapping[str, TaskBatch]
+    meta: Mapping[str, TaskBatch] | None = None
+
+    def meta_step(self) -> "Step":
+        """The step whose losses judge the weights: the meta batches, else the same batches."""
+        return Step(self.meta if self.meta is not None else self.batches)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Logits ``[n]`` or ``[n, C]`` a task, and penalties that no weighting touches."""
+
+    logits: dict[str, Tensor]
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Model(nn.Module, ABC):
+    """An architecture over an encoder. It never sees a loss.
+
+    Parameters are grouped by name: ``shared``, ``last_shared`` (the last layer that all tasks
+    use, a part of ``shared``) and ``tower:<task>``.
+    """
+
+    tasks: dict[str, Task]
+    towers: nn.ModuleDict
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """How many blocks of edges a view needs."""
+
+    @abstractmethod
+    def encode(self, view: View) -> Representations:
+        """Representations of the view's outputs for each task ``[n_out, d]``."""
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """Names of parameters by group; ``shared`` and the towers cover all of them once."""
+
+    def penalties(self, representations: Representations) -> dict[str, Tensor]:
+        """Named penalties, their constant coefficient applied."""
+        return {}
+
+    def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """Logits of a batch ``[n]`` or ``[n, C]``."""
+        h, tower = representations[batch.task], self.towers[batch.task]
+        if isinstance(tower, PairTower):
+            logits: Tensor = tower(h[batch.entity[:, 0]], h[batch.entity[:, 1]])
+            return logits
+        logits = tower(h[batch.entity])
+        return logits
+
+    def forward(self, step: Step) -> Output:
+        """Score all batches of a step, encoding each distinct view once."""
+        encoded: dict[int, Representations] = {}
+        logits: dict[str, Tensor] = {}
+        penalties: dict[str, Tensor] = {}
+        for task, batch in step.batches.items():
+            key = id(batch.view)
+            if key not in encoded:
+                encoded[key] = self.encode(batch.view)
+                penalties.update(self.penalties(encoded[key]))
+            logits[task] = self.score(encoded[key], batch)
+        return Output(logits, penalties)
+
+    def pair_factors(self, h: Tensor, task: str, side: str) -> PairFactors:
+        """Vectors and biases of one side of a pair task, for full rankings and serving."""
+        tower = self.towers[task]
+        assert isinstance(tower, PairTower)
+        return tower.factors(h, side)
+
+
+def outputs_of(task: Task) -> int:
+    """How many logits a node task has."""
+    return task.classes or 1
+
+
+def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> nn.ModuleDict:
+    """A tower a task, by the kind of its entity."""
+    return nn.ModuleDict(
+        {
+            name: PairTower(d_in, width)
+            if task.is_pair
+            else NodeTower(d_in, width, outputs_of(task))
+            for name, task in tasks.items()
+        }
+    )
+
+
+def per_example_loss(kind: TaskKind, logits: Tensor, label: Tensor) -> Tensor:
+    """Loss of each row ``[n]``: cross-entropy, or squared error for regression.
+
+    A multilabel row's loss is the mean over its classes.
+    """
+    if kind is TaskKind.MULTICLASS:
+        return nn.functional.cross_entropy(logits, label, reduction="none")
+    if kind is TaskKind.REGRESSION:
+        return (logits - label) ** 2
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, label, reduction="none")
+    return loss.mean(-1) if kind is TaskKind.MULTILABEL else loss
+
+
+def probabilities(kind: TaskKind, logits: Tensor) -> Tensor:
+    """Predictions in the unit of the label."""
+    if kind is TaskKind.MULTICLASS:
+        return logits.softmax(-1)
+    return logits if kind is TaskKind.REGRESSION else torch.sigmoid(logits)

@@ -1,0 +1,27 @@
+"""Multi-gate mixture of experts (Ma et al. 2018)."""
+
+from torch import Tensor, nn
+
+from counterpoint.models.composed import ComposedModel, SharingSettings
+from counterpoint.models.contract import Representations
+from counterpoint.nn.experts import Experts, Gates, mixture
+
+
+class MMoE(ComposedModel):
+    """Experts shared by all tasks; each task's gate weighs them for each node (eq. 6-7).
+
+    Gates start uniform. A gate belongs to its task's group, the experts to ``shared``.
+    """
+
+    def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
+        """The experts: ``[n, d_in]`` to ``[n, experts, width]``."""
+        return Experts(settings.experts, d_in, settings.width)
+
+    def make_private(self, d_in: int, settings: SharingSettings) -> nn.ModuleDict:
+        """A gate a task."""
+        return nn.ModuleDict({task: Gates(d_in, settings.experts) for task in self.tasks})
+
+    def mix(self, h: Tensor) -> Representations:
+        """Each task's mixture of the experts ``[n, width]``."""
+        outputs = self.sharing(h)
+        return {task: mixture(self.private[task](h), outputs) for task in self.tasks}

@@ -1,0 +1,59 @@
+"""Encoders: a view to one representation a node."""
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from counterpoint.data.schema import Strict
+from counterpoint.graph.store import GraphMeta
+from counterpoint.graph.views import View
+from counterpoint.nn.convolutions import GAT, GCN, GIN, HGN
+from counterpoint.nn.inputs import InputLayer
+
+CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
+ENCODERS = ("mlp", *CONVOLUTIONS)
+
+
+class EncoderSettings(Strict):
+    """``layers`` counts convolutions, or for ``mlp`` the hidden layers."""
+
+    width: PositiveInt = 64
+    layers: NonNegativeInt = 2
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class GraphEncoder(nn.Module):
+    """Input layer, then convolutions with residuals: ``h' = dropout(ReLU(conv(h))) + h``.
+
+    The last layer has no ReLU, so that representations may be negative.
+    """
+
+    def __init__(self, kind: str, meta: GraphMeta, settings: EncoderSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.dropout = settings.dropout
+        self.width = width
+        self.depth = 0 if kind == "mlp" else settings.layers
+        self.input = InputLayer(meta, width)
+        if kind == "mlp":
+            self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(settings.layers))
+        else:
+            make = CONVOLUTIONS[kind]
+            n_relations = len(meta.relations)
+            self.layers = nn.ModuleList(
+                make(width, width, n_relations) for _ in range(settings.layers)
+            )
+
+    def forward(self, view: View) -> Tensor:
+        """Representations of the view's outputs ``[n_out, width]``."""
+        h = F.dropout(self.input(view), self.dropout, self.training)
+        for number, layer in enumerate(self.layers):
+            if self.depth:
+                block = view.blocks[number]
+                own, out = h[: block.csr.n_dst], layer(block, h)
+            else:
+                own, out = h, layer(h)
+            if number + 1 < len(self.layers):
+                out = F.dropout(F.relu(out), self.dropout, self.training)
+            h = own + out
+        return h

@@ -1,0 +1,41 @@
+"""Experts and gates as batched matrix products, never a loop over experts."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Experts(nn.Module):
+    """``count`` one-hidden-layer experts, ``[n, d_in]`` to ``[n, count, width]``."""
+
+    def __init__(self, count: int, d_in: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, d_in, width))
+        self.bias = nn.Parameter(torch.zeros(count, width))
+        for expert in self.weight:
+            nn.init.kaiming_uniform_(expert.t(), a=5**0.5)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Outputs of all experts ``[n, count, width]``."""
+        count, d_in, width = self.weight.shape
+        flat = h @ self.weight.transpose(0, 1).reshape(d_in, count * width)
+        return F.relu(flat.view(len(h), count, width) + self.bias)
+
+
+class Gates(nn.Module):
+    """One softmax gate a task over the experts: ``[n, d_in]`` to ``[n, experts]``."""
+
+    def __init__(self, d_in: int, experts: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d_in, experts)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Weights that sum to one over experts ``[n, experts]``; uniform at the start."""
+        return self.linear(h).softmax(-1)
+
+
+def mixture(gates: Tensor, outputs: Tensor) -> Tensor:
+    """Gate-weighted sum of expert outputs: ``[n, E]``, ``[n, E, w]`` to ``[n, w]``."""
+    return torch.bmm(gates.unsqueeze(1), outputs).squeeze(1)
