@@ -76,11 +76,9 @@ class Model(nn.Module, ABC):
 
     def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
         """Logits of a batch ``[n]`` or ``[n, C]``."""
-        h, tower = representations[batch.task], self.towers[batch.task]
-        if isinstance(tower, PairTower):
-            logits: Tensor = tower(h[batch.entity[:, 0]], h[batch.entity[:, 1]])
-            return logits
-        logits = tower(h[batch.entity])
+        h = representations[batch.task]
+        sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
+        logits: Tensor = self.towers[batch.task](*(h[rows] for rows in sides))
         return logits
 
     def forward(self, step: Step) -> Output:

@@ -1,0 +1,219 @@
+"""One cell of the grid, all its seeds: a run directory.
+
+::
+
+    config.json                      cell, seeds, settings as used, graph digest
+    metrics.json                     seed -> task -> split -> metric -> value; selection a seed
+    search.json                      the trials, if there was a search
+    history.parquet                  seed, fit, epoch, task, name, value
+    seed-<s>/<fit>.safetensors       weights at the best epoch; fit is "joint" or the task's name
+    seed-<s>/<task>.<split>.parquet  metric parts
+    manifest.json
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from counterpoint.data.schema import Task, TaskKind
+from counterpoint.errors import UserError
+from counterpoint.files import read_json, verified_digest, write_json, write_manifest
+from counterpoint.graph.store import GraphStore
+from counterpoint.graph.views import TrainingGraph
+from counterpoint.metrics.parts import Parts, read_parts, write_parts
+from counterpoint.metrics.values import value
+from counterpoint.models import make_model
+from counterpoint.models.contract import Model
+from counterpoint.training.checkpoint import load_parameters, write_parameters
+from counterpoint.training.loop import Fit, Trainer, chosen_device
+from counterpoint.training.scoring import full_representations, scored_parts
+from counterpoint.training.search import best_trial
+from counterpoint.training.settings import Cell, TrainSettings
+
+JOINT = "joint"
+HELD_OUT = ("valid", "test")
+REPORTED = {
+    TaskKind.BINARY: ("auc", "ap", "logloss", "calibration_error"),
+    TaskKind.MULTICLASS: ("micro_f1", "macro_f1", "logloss"),
+    TaskKind.MULTILABEL: ("micro_f1", "macro_f1"),
+    TaskKind.LINK: ("ndcg", "mrr", "hr@10"),
+    TaskKind.REGRESSION: ("rmse",),
+}
+
+Report = Callable[[str], None]
+
+
+def reported_metrics(task: Task) -> tuple[str, ...]:
+    """The primary metric, what the user asked for, and the usual ones of the kind."""
+    usual = REPORTED[task.kind]
+    users = ("gauc",) if task.is_pair and task.kind is TaskKind.BINARY else ()
+    return tuple(dict.fromkeys([task.metric, *task.also, *usual, *users]))
+
+
+def _measured(task: Task, parts: Parts) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for metric in reported_metrics(task):
+        try:
+            found[metric] = value(metric, parts)
+        except UserError:  # undefined on these rows, such as AUC of one class
+            found[metric] = None
+    return found
+
+
+def fits_of(cell: Cell, tasks: Mapping[str, Task]) -> dict[str, dict[str, Task]]:
+    """The models that a cell trains a seed: one joint, or a twin for each target."""
+    if not cell.is_twin:
+        return {JOINT: dict(tasks)}
+    return {name: {name: task} for name, task in tasks.items() if task.role == "target"}
+
+
+@dataclass
+class CellTrainer:
+    """Trains the seeds of a cell into ``target``, with checkpoints under ``scratch``."""
+
+    store: GraphStore
+    cell: Cell
+    seeds: tuple[int, ...]
+    settings: TrainSettings
+    target: Path
+    scratch: Path | None
+    report: Report
+
+    def run(self) -> None:
+        """Write the run directory."""
+        torch.set_num_threads(self.settings.threads)
+        graph = TrainingGraph(self.store, chosen_device(self.settings.device))
+        metrics: dict[str, Any] = {"cell": self.cell.name, "seeds": {}, "selection": {}}
+        used: dict[str, Any] = {}
+        trials: dict[str, Any] = {}
+        history = []
+        for fit_name, tasks in fits_of(self.cell, self.store.meta.tasks).items():
+            settings, trials[fit_name] = self._searched(graph, fit_name, tasks)
+            used[fit_name] = settings.model_dump(mode="json")
+            for seed in self.seeds:
+                fit = self._fit(graph, fit_name, tasks, settings, seed)
+                self._write_fit(graph, fit_name, tasks, seed, fit, metrics)
+                history += [{"seed": seed, "fit": fit_name, **row} for row in fit.history]
+                count = sum(p.numel() for p in fit.model.parameters())
+                metrics.setdefault("parameters", {})[fit_name] = count
+        config = {
+            "cell": self.cell.model_dump(),
+            "seeds": list(self.seeds),
+            "settings": used,
+            "graph": self.store.digest,
+        }
+        write_json(self.target / "config.json", config)
+        write_json(self.target / "metrics.json", metrics)
+        write_json(self.target / "search.json", trials)
+        _write_history(self.target / "history.parquet", history)
+        write_manifest(self.target)
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _searched(
+        self, graph: TrainingGraph, fit_name: str, tasks: dict[str, Task]
+    ) -> tuple[TrainSettings, list[dict[str, Any]]]:
+        def score(settings: TrainSettings) -> float:
+            self.report(f"{self.cell.name} {fit_name}: search")
+            return Trainer(graph, self.cell, tasks, settings, self.seeds[0]).fit().score
+
+        return best_trial(self.settings, self.cell, list(tasks), score)
+
+    def _fit(
+        self,
+        graph: TrainingGraph,
+        fit_name: str,
+        tasks: dict[str, Task],
+        settings: TrainSettings,
+        seed: int,
+    ) -> Fit:
+        def report(epoch: int, score: float) -> None:
+            self.report(f"{self.cell.name} {fit_name} seed {seed}: epoch {epoch}, best {score:.4f}")
+
+        checkpoint = None
+        if self.scratch is not None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            checkpoint = self.scratch / f"{fit_name}-{seed}.safetensors"
+        trainer = Trainer(graph, self.cell, tasks, settings, seed)
+        return trainer.fit(checkpoint, report=report)
+
+    def _write_fit(
+        self,
+        graph: TrainingGraph,
+        fit_name: str,
+        tasks: dict[str, Task],
+        seed: int,
+        fit: Fit,
+        metrics: dict[str, Any],
+    ) -> None:
+        folder = self.target / f"seed-{seed}"
+        folder.mkdir(exist_ok=True)
+        write_parameters(folder / f"{fit_name}.safetensors", fit.model)
+        representations = full_representations(fit.model, graph)
+        found = metrics["seeds"].setdefault(str(seed), {})
+        chosen = metrics["selection"].setdefault(str(seed), {})
+        chosen[fit_name] = {"epoch": fit.epoch, "score": fit.score}
+        for name, task in tasks.items():
+            for split in HELD_OUT:
+                parts = scored_parts(fit.model, graph, representations, name, split)
+                write_parts(folder / f"{name}.{split}.parquet", parts)
+                found.setdefault(name, {})[split] = _measured(task, parts)
+
+
+def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    import polars as pl
+
+    schema = {
+        "seed": pl.Int64,
+        "fit": pl.String,
+        "epoch": pl.Int64,
+        "task": pl.String,
+        "name": pl.String,
+        "value": pl.Float64,
+    }
+    pl.DataFrame(history, schema=schema).write_parquet(path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run directory, verified."""
+
+    path: Path
+    digest: str
+    cell: Cell
+    seeds: tuple[int, ...]
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    def parts(self, task: str, split: str, seed: int) -> Parts:
+        """Metric parts of one task, split and seed."""
+        return read_parts(self.path / f"seed-{seed}" / f"{task}.{split}.parquet")
+
+    def model(self, store: GraphStore, seed: int) -> Model:
+        """The joint model of one seed, with its weights."""
+        settings = TrainSettings.model_validate(self.config["settings"][JOINT])
+        model = make_model(
+            self.cell.architecture,
+            self.cell.encoder,
+            store.meta,
+            store.meta.tasks,
+            settings.encoder,
+            settings.sharing,
+        )
+        load_parameters(self.path / f"seed-{seed}" / f"{JOINT}.safetensors", model)
+        return model
+
+
+def open_run(path: Path) -> Run:
+    """Open a run directory after rehashing it against its manifest."""
+    if not (path / "config.json").is_file():
+        raise UserError(f"{path}: no training run; run the stage train for this cell first")
+    digest = verified_digest(path)
+    config = read_json(path / "config.json")
+    cell = Cell.model_validate(config["cell"])
+    seeds = tuple(config["seeds"])
+    return Run(path, digest, cell, seeds, config, read_json(path / "metrics.json"))

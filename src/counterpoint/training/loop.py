@@ -1,0 +1,203 @@
+"""The training loop of one model and one seed; resumable to the same bits."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from counterpoint.data.schema import Task
+from counterpoint.graph.sampling import step_key
+from counterpoint.graph.views import TrainingGraph
+from counterpoint.metrics.values import chance, metric_named, value
+from counterpoint.models import make_model
+from counterpoint.models.contract import Model, Output, Step, per_example_loss
+from counterpoint.training.batches import Batches
+from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
+from counterpoint.training.scoring import full_representations, scored_parts
+from counterpoint.training.settings import Cell, TrainSettings
+from counterpoint.weighting import Decision, Losses, Problem, Weighting, make_weighting
+
+Record = dict[str, Any]  # one row of the history: epoch, task, name, value
+
+
+@dataclass
+class Progress:
+    """What a run has reached: everything that a checkpoint must hold beside tensors of modules."""
+
+    epoch: int = 0
+    best_epoch: int = -1
+    best_score: float = -float("inf")
+    stale: int = 0
+    history: list[Record] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model at its best epoch."""
+
+    model: Model
+    epoch: int
+    score: float
+    history: list[Record]
+
+
+def chosen_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is any, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+class Trainer:
+    """Trains one model on some tasks with one seed."""
+
+    def __init__(
+        self,
+        graph: TrainingGraph,
+        cell: Cell,
+        tasks: Mapping[str, Task],
+        settings: TrainSettings,
+        seed: int,
+    ) -> None:
+        self.graph, self.tasks, self.settings, self.seed = graph, dict(tasks), settings, seed
+        targets = tuple(name for name, task in tasks.items() if task.role == "target")
+        self.judged = targets or tuple(tasks)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = make_model(
+                cell.architecture,
+                cell.encoder,
+                graph.meta,
+                self.tasks,
+                settings.encoder,
+                settings.sharing,
+            )
+            self.model: Model = model.to(graph.device)
+            method = settings.weighting.get(cell.weighting, {})
+            weighting = make_weighting(cell.weighting, tuple(tasks), targets, method)
+            self.weighting: Weighting = weighting.to(graph.device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.parameters = dict(self.model.named_parameters())
+        self.groups = self.model.parameter_groups()
+        self.batches = Batches(graph, self.tasks, settings, seed)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self._chance: dict[str, float] = {}
+
+    def losses(self, step: Step, parameters: Mapping[str, Tensor]) -> Losses:
+        """Per-example losses of a step at given parameters."""
+        with torch.autocast(self.graph.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            output: Output = functional_call(self.model, dict(parameters), (step,))
+        per_example = {
+            name: per_example_loss(self.tasks[name].kind, logits.float(), step.batches[name].label)
+            for name, logits in output.logits.items()
+        }
+        return Losses(per_example, sum(output.penalties.values()))
+
+    def take_step(self, step: Step) -> Decision:
+        """Gradients by the weighting, then the optimiser."""
+        decision = self.weighting.fill_gradients(
+            Problem(
+                losses=lambda parameters: self.losses(step, parameters),
+                meta_losses=lambda parameters: self.losses(step.meta_step(), parameters),
+                parameters=self.parameters,
+                groups=self.groups,
+                learning_rate=self.settings.learning_rate,
+            )
+        )
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
+        self.optimizer.step()
+        return decision
+
+    def run_epoch(self, epoch: int) -> list[Record]:
+        """All steps of an epoch; returns the means of what the weighting said."""
+        self.model.train()
+        sums: dict[tuple[str, str], float] = {}
+        steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.needs_meta_batch)
+        for number, step in enumerate(steps):
+            torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
+            decision = self.take_step(step)
+            for name, values in (("loss", decision.losses), ("weight", decision.weights)):
+                for task, amount in values.items():
+                    sums[task, name] = sums.get((task, name), 0.0) + amount
+            for name, amount in decision.diagnostics.items():
+                sums["", name] = sums.get(("", name), 0.0) + amount
+        return [
+            {"epoch": epoch, "task": task, "name": name, "value": total / self.batches.steps}
+            for (task, name), total in sums.items()
+        ]
+
+    def validate(self, epoch: int) -> float:
+        """Mean chance-corrected primary metric over the targets on valid; appends to history."""
+        representations = full_representations(self.model, self.graph)
+        corrected = []
+        for name in self.judged:
+            metric = self.tasks[name].metric
+            parts = scored_parts(self.model, self.graph, representations, name, "valid")
+            if name not in self._chance:
+                self._chance[name] = chance(metric, parts)
+            found, level = value(metric, parts), self._chance[name]
+            corrected.append((found - level) / (metric_named(metric).best - level))
+            record = {"epoch": epoch, "task": name, "name": f"valid {metric}", "value": found}
+            self.progress.history.append(record)
+        return sum(corrected) / len(corrected)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "progress": vars(self.progress),
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "weighting": self.weighting.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        self.best = {name: tensor.to(self.graph.device) for name, tensor in state["best"].items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.weighting.load_state_dict(state["weighting"])
+
+    def fit(
+        self,
+        checkpoint: Path | None = None,
+        every_seconds: float = 20.0,
+        report: Callable[[int, float], None] = lambda epoch, score: None,
+    ) -> Fit:
+        """Train until patience or epochs end; the model returned is that of the best epoch.
+
+        Args:
+            checkpoint: file to resume from and to write now and then.
+            every_seconds: least time between two checkpoints.
+            report: called after each epoch with the epoch and the best score so far.
+        """
+        if checkpoint is not None and (state := read_checkpoint(checkpoint)) is not None:
+            self._restore(state)
+        settings, progress, written = self.settings, self.progress, time.monotonic()
+        while progress.epoch < settings.epochs and progress.stale < settings.patience:
+            epoch = progress.epoch
+            progress.history += self.run_epoch(epoch)
+            progress.epoch += 1
+            if progress.epoch % settings.evaluate_every == 0 or progress.epoch == settings.epochs:
+                self._keep_if_best(epoch, self.validate(epoch))
+            report(epoch, progress.best_score)
+            if checkpoint is not None and time.monotonic() - written >= every_seconds:
+                write_checkpoint(checkpoint, self._state())
+                written = time.monotonic()
+        self.model.load_state_dict(self.best)
+        return Fit(self.model, progress.best_epoch, progress.best_score, progress.history)
+
+    def _keep_if_best(self, epoch: int, score: float) -> None:
+        progress = self.progress
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch, progress.stale = score, epoch, 0
+            self.best = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+        else:
+            progress.stale += 1

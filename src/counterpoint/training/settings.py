@@ -1,0 +1,94 @@
+"""What a training cell may be told."""
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from counterpoint.data.schema import Strict
+from counterpoint.errors import UserError
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings
+from counterpoint.nn.encoders import ENCODERS, EncoderSettings
+from counterpoint.weighting import WEIGHTINGS
+
+
+class SearchSettings(Strict):
+    """Random search on validation: ``trials`` for every cell and every twin alike."""
+
+    trials: NonNegativeInt = 0
+    learning_rate: tuple[PositiveFloat, PositiveFloat] = (1e-3, 2e-2)
+    weight_decay: tuple[PositiveFloat, PositiveFloat] = (1e-6, 1e-3)
+    dropout: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.5)
+    log_task_weight: tuple[float, float] = (-2.0, 2.0)
+    seed: NonNegativeInt = 0
+
+
+class TrainSettings(Strict):
+    """Budget and shape of training, the same for joint models and twins.
+
+    ``negatives`` a positive in link tasks; ``fanouts`` samples that many neighbours a layer,
+    outputs last (None: the whole graph); ``patience`` counts evaluations without a better one.
+    """
+
+    encoder: EncoderSettings = EncoderSettings()
+    sharing: SharingSettings = SharingSettings()
+    weighting: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    learning_rate: PositiveFloat = 5e-3
+    weight_decay: NonNegativeFloat = 1e-5
+    clip: PositiveFloat = 5.0
+    batch_size: PositiveInt = 4096
+    epochs: PositiveInt = 50
+    evaluate_every: PositiveInt = 1
+    patience: PositiveInt = 5
+    negatives: PositiveInt = 4
+    fanouts: tuple[PositiveInt, ...] | None = None
+    workers: NonNegativeInt = 0
+    bf16: bool = False
+    device: str = "auto"
+    threads: PositiveInt = 2
+    search: SearchSettings = SearchSettings()
+
+
+class Cell(Strict):
+    """One point of the grid: architecture, encoder, weighting."""
+
+    architecture: str
+    encoder: str
+    weighting: str
+
+    @property
+    def name(self) -> str:
+        """``architecture-encoder-weighting``."""
+        return f"{self.architecture}-{self.encoder}-{self.weighting}"
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether the cell trains single-task twins."""
+        return self.architecture == SINGLE_TASK
+
+    @property
+    def twin(self) -> str:
+        """Name of the cell that holds this cell's single-task twins."""
+        return f"{SINGLE_TASK}-{self.encoder}-fixed"
+
+
+def cell_named(name: str) -> Cell:
+    """The cell ``architecture-encoder-weighting``; a wrong name says what there is."""
+    kinds: tuple[tuple[Literal["architecture", "encoder", "weighting"], Any], ...] = (
+        ("architecture", ARCHITECTURES),
+        ("encoder", ENCODERS),
+        ("weighting", WEIGHTINGS),
+    )
+    parts = name.split("-")
+    if len(parts) != 3:
+        raise UserError(f"grid: {name!r} is not architecture-encoder-weighting")
+    faults = [
+        f"grid: {name!r}: no {kind} {part!r}; there are {', '.join(known)}"
+        for part, (kind, known) in zip(parts, kinds, strict=True)
+        if part not in known
+    ]
+    if faults:
+        raise UserError(*faults)
+    cell = Cell(architecture=parts[0], encoder=parts[1], weighting=parts[2])
+    if cell.is_twin and cell.weighting != "fixed":
+        raise UserError(f"grid: {name!r}: a single task has nothing to weigh; use {cell.twin}")
+    return cell

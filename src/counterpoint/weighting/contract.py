@@ -1,0 +1,100 @@
+"""What a weighting is given, and what it must do."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Per-example losses ``[n]`` a task, and the sum of the model's penalties."""
+
+    per_example: dict[str, Tensor]
+    penalty: Tensor | float = 0.0
+
+    def weighted_sum(self, weights: Mapping[str, float]) -> Tensor:
+        """Weighted sum of the mean losses, plus the penalty."""
+        terms = [weights[task] * loss for task, loss in self.means().items()]
+        return torch.stack(terms).sum() + self.penalty
+
+    def means(self) -> dict[str, Tensor]:
+        """Mean loss of each task; 0 for an empty batch."""
+        return {task: loss.sum() / max(len(loss), 1) for task, loss in self.per_example.items()}
+
+
+def _same(value: Tensor) -> Tensor:
+    return value
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One training step as a weighting sees it: losses as functions of named parameters.
+
+    Attributes:
+        losses: per-example losses of all tasks at given parameters.
+        meta_losses: the same for the batches that judge the weights (targets at least).
+        parameters: the model's, by name; their ``grad`` is to be filled.
+        groups: names in ``shared``, ``last_shared`` and ``tower:<task>``.
+        learning_rate: of the model's optimiser, now.
+        reduce: mean over workers of a tensor; each worker sees its own part of the batch.
+    """
+
+    losses: Callable[[Parameters], Losses]
+    meta_losses: Callable[[Parameters], Losses]
+    parameters: Mapping[str, nn.Parameter]
+    groups: Mapping[str, list[str]]
+    learning_rate: float
+    reduce: Callable[[Tensor], Tensor] = _same
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a weighting did: the mean losses, the weights, and anything worth a curve."""
+
+    losses: dict[str, float]
+    weights: dict[str, float]
+    diagnostics: dict[str, float] = field(default_factory=dict)
+
+
+class Weighting(nn.Module, ABC):
+    """Turns several losses into gradients. Owns its state and its optimiser, if any."""
+
+    optimizer: torch.optim.Optimizer | None = None
+    needs_meta_batch = False
+
+    def __init__(self, tasks: tuple[str, ...], targets: tuple[str, ...]) -> None:
+        super().__init__()
+        self.tasks, self.targets = tasks, targets
+
+    @abstractmethod
+    def fill_gradients(self, problem: Problem) -> Decision:
+        """Set ``grad`` of every parameter of the model, and update the weighting's own state."""
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """State of the own optimiser, so that ``state_dict`` is all there is to checkpoint."""
+        return {} if self.optimizer is None else self.optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`get_extra_state` gave."""
+        if self.optimizer is not None and state:
+            self.optimizer.load_state_dict(state)
+
+
+def set_gradients(problem: Problem, total: Tensor) -> None:
+    """Gradient of one scalar into every parameter; zero where it does not reach."""
+    names = list(problem.parameters)
+    tensors = [problem.parameters[name] for name in names]
+    gradients = torch.autograd.grad(total, tensors, allow_unused=True)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        tensor.grad = problem.reduce(torch.zeros_like(tensor) if gradient is None else gradient)
+
+
+def as_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Detached Python numbers."""
+    return {name: float(value.detach()) for name, value in values.items()}
