@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from counterpoint.data.folder import DataFolder, write_folder
 from counterpoint.data.schema import (
@@ -20,8 +21,13 @@ from counterpoint.data.schema import (
     TaskKind,
 )
 from counterpoint.data.splits import SPLITS
+from counterpoint.graph.build import BuildSettings, build_graph
+from counterpoint.graph.store import open_store
+from counterpoint.graph.views import TrainingGraph
+from counterpoint.models.contract import Step, TaskBatch
 
 USERS, ITEMS, PAIRS = 40, 30, 600
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @dataclass
@@ -162,3 +168,68 @@ def make_market() -> Callable[[], Market]:
 @pytest.fixture
 def market(make_market: Callable[[], Market]) -> Market:
     return make_market()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets beside the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real data sets are not at {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def market_graph(
+    make_market: Callable[[], Market], tmp_path_factory: pytest.TempPathFactory
+) -> TrainingGraph:
+    """The market with shops, which have no feature, and a node of each type without any edge."""
+    market = make_market()
+    items = market.tables["nodes/item"]["id"]
+    shops = [f"s{i}" for i in range(4)]
+    market.tables["nodes/shop"] = pl.DataFrame({"id": [*shops, "closed"]})
+    market.tables["relations/sold_by"] = pl.DataFrame(
+        {"src": items, "dst": [shops[i % 4] for i in items]}
+    )
+    for table, row in (
+        ("nodes/user", {"id": "hermit", "age": 30.0, "city": "A"}),
+        ("nodes/item", {"id": ITEMS, "looks": [0.0, 0.0, 0.0], "words": []}),
+    ):
+        known = market.tables[table]
+        market.tables[table] = pl.concat([known, pl.DataFrame([row], schema=known.schema)])
+    fields = market.schema.model_dump()
+    market.rewrite(
+        node_types={**fields["node_types"], "shop": {}},
+        relations={**fields["relations"], "sold_by": {"src": "item", "dst": "shop"}},
+    )
+    folder = market.write(tmp_path_factory.mktemp("market"))
+    target = tmp_path_factory.mktemp("graph")
+    build_graph(folder, BuildSettings(candidate_count=5), target)
+    return TrainingGraph(open_store(target))
+
+
+@pytest.fixture(scope="session")
+def market_step(market_graph: TrainingGraph) -> Callable[..., Step]:
+    """Make a step of some training rows of every task, on one view of the whole graph."""
+    meta = market_graph.meta
+
+    def entities(name: str, rows: int) -> torch.Tensor:
+        starts = [meta.offsets[node_type] for node_type in meta.tasks[name].node_types]
+        found = torch.from_numpy(market_graph.store.rows(name, "train").entity)
+        found = found[:: max(len(found) // rows, 1)]
+        return found + torch.tensor(starts if found.ndim == 2 else starts[0])
+
+    def step(depth: int, rows: int = 12) -> Step:
+        scored = {name: entities(name, rows) for name in meta.tasks}
+        pairs = torch.cat([entity for entity in scored.values() if entity.ndim == 2])
+        view = market_graph.view(depth, pairs)
+        labels = {
+            name: torch.from_numpy(market_graph.store.rows(name, "train").label) for name in scored
+        }
+        return Step(
+            {
+                name: TaskBatch(name, view, entity, labels[name][:: len(labels[name]) // rows])
+                for name, entity in scored.items()
+            }
+        )
+
+    return step
