@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from counterpoint.graph.ops import Csr
+
+
+def ids(*values: int) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def test_edges_are_sorted_by_destination_then_source():
+    csr, order = Csr.from_edges(ids(2, 0, 1, 0), ids(1, 1, 0, 1), n_src=3, n_dst=3)
+    assert csr.indptr.tolist() == [0, 1, 4, 4]
+    assert csr.indices.tolist() == [1, 0, 0, 2]
+    assert csr.dst.tolist() == [0, 1, 1, 1]
+    assert order.tolist() == [2, 1, 3, 0]
+    assert (csr.n_src, csr.n_dst, csr.n_edges) == (3, 3, 4)
+
+
+def test_transpose_lists_the_same_edges_by_source(csr):
+    transpose = csr.transpose
+    src = torch.arange(csr.n_src).repeat_interleave(transpose.indptr.diff())
+    assert torch.equal(src, csr.indices[transpose.order])
+    assert torch.equal(transpose.indices, csr.dst[transpose.order])
+    assert csr.transpose is transpose
+
+
+def test_kept_equals_the_graph_of_the_kept_edges(csr):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        mask = torch.rand(csr.n_edges, generator=generator) < 0.5
+        expected, _ = Csr.from_edges(csr.indices[mask], csr.dst[mask], csr.n_src, csr.n_dst)
+        kept = csr.kept(mask)
+        assert torch.equal(kept.indptr, expected.indptr)
+        assert torch.equal(kept.indices, expected.indices)
+        assert kept.n_src == csr.n_src
+
+
+def test_to_its_own_device_keeps_what_was_made(csr):
+    assert csr.to("cpu") is csr
+    moved = csr.to("meta")
+    assert moved.indptr.is_meta
+    assert moved.indices.is_meta
+    assert moved.n_src == csr.n_src
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "message"),
+    [
+        (ids(0, 1), ids(0), r"src \[2\] and dst \[1\]"),
+        (ids(0, 3, -1), ids(0, 0, 0), r"src: 2 of 3 ids are not in 0\.\.2"),
+        (ids(0), ids(2), r"dst: 1 of 1 ids are not in 0\.\.1"),
+        (ids(0).int(), ids(0), "src must be int64, not torch.int32"),
+    ],
+)
+def test_refuses_bad_ids(src, dst, message):
+    with pytest.raises(ValueError, match=message):
+        Csr.from_edges(src, dst, n_src=3, n_dst=2)
