@@ -1,0 +1,278 @@
+"""The command line: parses, calls a stage, prints."""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from counterpoint.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train several tasks on one graph; prove that no task pays more than its margin.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: check, import, plant.")
+models_app = typer.Typer(no_args_is_help=True, help="The registered model: promote, roll back.")
+pipeline_app = typer.Typer(no_args_is_help=True, help="DVC and Kubeflow Pipelines.")
+lineage_app = typer.Typer(no_args_is_help=True, help="Where results come from.")
+app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
+app.add_typer(pipeline_app, name="pipeline")
+app.add_typer(lineage_app, name="lineage")
+
+console = Console(stderr=True)
+Folder = Annotated[Path, typer.Argument(help="A data-set folder.")]
+Work = Annotated[Path, typer.Option(help="Folder of all artefacts.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+class _Progress:
+    """One line that is rewritten on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.status = console.status(title)
+
+    def __enter__(self) -> "_Progress":
+        if console.is_terminal:
+            self.status.start()
+        else:
+            console.print(f"{self.title} …", highlight=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+    def __call__(self, line: str) -> None:
+        if console.is_terminal:
+            self.status.update(f"{self.title}: {line}")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True))
+
+
+@data_app.command("check", epilog="Example: counterpoint data check my-data")
+def data_check(folder: Folder, as_json: Json = False) -> None:
+    """Explain every structural fault of a data-set folder, a line each."""
+    from counterpoint.data.checks import faults
+    from counterpoint.data.folder import open_folder
+
+    found = faults(open_folder(folder))
+    if as_json:
+        _print_json({"folder": str(folder), "faults": found})
+    if found and not as_json:
+        raise UserError(*found)
+    if found:
+        raise typer.Exit(2)
+    if not as_json:
+        print(f"{folder}: no fault. Next: counterpoint run --data {folder}")
+
+
+@data_app.command(
+    "import", epilog="Example: counterpoint data import lastfm --from downloads/lastfm --to lastfm"
+)
+def data_import(
+    name: Annotated[str, typer.Argument(help="Data set; docs/data-sets.md lists them.")],
+    source: Annotated[Path, typer.Option("--from", help="Folder with the original files.")],
+    target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
+    accept_counts: Annotated[
+        bool, typer.Option(help="Go on where counts are not the published ones.")
+    ] = False,
+) -> None:
+    """Import a public data set from its original files and check its counts."""
+    from rich.table import Table
+
+    from counterpoint.data.importers import import_dataset
+
+    with _Progress(f"importing {name}"):
+        counts = import_dataset(name, source, target, accept_counts=accept_counts)
+    table = Table("what", "found", "published", "note")
+    for count in counts:
+        published = "" if count.published is None else f"{count.published:,}"
+        table.add_row(count.what, f"{count.found:,}", published, count.note)
+    Console().print(table)
+    print(f"{target} is made. Next: counterpoint run --data {target}")
+
+
+@data_app.command("plant", epilog="Example: counterpoint data plant demo --to market --set seed=3")
+def data_plant(
+    preset: Annotated[str, typer.Argument(help="tiny, demo, large.")],
+    target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
+    dials: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value, repeatable.")
+    ] = None,
+) -> None:
+    """Generate the planted marketplace, with its truth beside it."""
+    from counterpoint.data.planted import generate, planted_preset
+    from counterpoint.files import new_folder
+
+    chosen = dict(dial.partition("=")[::2] for dial in dials or [])
+    with new_folder(target) as scratch, _Progress(f"planting {preset}"):
+        generate(planted_preset(preset, **chosen), scratch)
+    print(f"{target} is made. Next: counterpoint run --data {target}")
+
+
+@app.command("stage", epilog="Example: counterpoint stage train --cell mmoe-gcn-uncertainty")
+def stage_command(
+    name: Annotated[str, typer.Argument(help="ingest, validate, build_graph, train, ...")],
+    cell: Annotated[str | None, typer.Option(help="Cell of the grid, for train.")] = None,
+    params: ParamsFile = Path("params.yaml"),
+    work: Work = Path("work"),
+) -> None:
+    """Run one stage on the work folder: what `dvc repro` calls."""
+    from counterpoint.stages.params import read_params
+    from counterpoint.stages.runner import run_stage
+    from counterpoint.stages.table import stage_named
+
+    stage = stage_named(name)
+    title = name if cell is None else f"{name} {cell}"
+    with _Progress(title) as report:
+        run_stage(stage, cell, read_params(params), work, report)
+    _last_words(stage.output, work)
+
+
+def _last_words(artifact: str, work: Path) -> None:
+    """After evaluation the verdicts, after registration what to type next."""
+    from counterpoint.stages.summary import next_line, verdict_table
+
+    if artifact == "evaluation":
+        Console().print(verdict_table(work))
+    if artifact == "registration":
+        Console().print(next_line(work), highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: counterpoint run --data lastfm --params lastfm.yaml")
+def run(
+    data: Annotated[Path | None, typer.Option(help="Data-set folder; none: params.yaml's.")] = None,
+    params: Annotated[Path | None, typer.Option("--params", help="Parameters.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of all artefacts.")] = None,
+) -> None:
+    """The main job: ingest, validate, build graph, train, evaluate, register."""
+    from counterpoint.stages.params import params_for_run
+    from counterpoint.stages.runner import calls, run_if_needed
+
+    resolved = params_for_run(data, params)
+    folder = work or Path("work" if data is None else f"work-{data.resolve().name}")
+    for stage, cell in calls(resolved):
+        title = stage.name if cell is None else f"{stage.name} {cell}"
+        with _Progress(title) as report:
+            ran = run_if_needed(stage, cell, resolved, folder, report)
+        console.print(f"{title}: {'done' if ran else 'unchanged'}", highlight=False)
+        if stage.output == "evaluation":
+            _last_words(stage.output, folder)
+    _last_words("registration", folder)
+
+
+@pipeline_app.command("dvc", epilog="Example: counterpoint pipeline dvc > dvc.yaml")
+def pipeline_dvc() -> None:
+    """Print dvc.yaml as the table of stages has it."""
+    from counterpoint.stages.dvc import dvc_yaml
+
+    print(dvc_yaml(), end="")
+
+
+def _tracking(work: Path) -> Any:
+    from counterpoint.registry.tracking import connect
+
+    return connect(work)
+
+
+Model = Annotated[str, typer.Option(help="Name of the registered model.")]
+
+
+@models_app.command("list")
+def models_list(model: Model = "counterpoint", work: Work = Path("work")) -> None:
+    """Versions with verdicts and aliases."""
+    from counterpoint.stages.summary import versions_table
+
+    Console().print(versions_table(_tracking(work), model))
+
+
+@models_app.command(
+    "promote", epilog="Example: counterpoint models promote candidate --expect-champion none"
+)
+def models_promote(
+    version: Annotated[str, typer.Argument(help="Version number or alias.")],
+    expect_champion: Annotated[
+        str, typer.Option(help="The version that is champion now, or none.")
+    ],
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Promote without a promote verdict.")
+    ] = None,
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+) -> None:
+    """Move the alias champion, if nobody else has moved it."""
+    from counterpoint.registry.promotion import promote
+
+    expected = None if expect_champion == "none" else _number(expect_champion)
+    move = promote(
+        _tracking(work), model, version, expect_champion=expected, override_reason=override
+    )
+    print(f"champion is version {move.version}, before: {move.before or 'none'}.")
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise UserError(f"--expect-champion {text!r}: a version number, or none")
+    return int(text)
+
+
+@models_app.command("rollback", epilog='Example: counterpoint models rollback --why "wrong prices"')
+def models_rollback(
+    why: Annotated[str, typer.Option(help="The reason; it is recorded.")],
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+) -> None:
+    """Make the previous champion champion again."""
+    from counterpoint.registry.promotion import rollback
+
+    move = rollback(_tracking(work), model, why)
+    print(f"champion is version {move.version} again, before: {move.before or 'none'}.")
+
+
+@models_app.command("history")
+def models_history(model: Model = "counterpoint", work: Work = Path("work")) -> None:
+    """Every move of champion: who, when, why."""
+    from counterpoint.registry.promotion import history
+
+    _print_json([move.model_dump(mode="json") for move in history(_tracking(work), model)])
+
+
+@lineage_app.command("verify")
+def lineage_verify(work: Work = Path("work")) -> None:
+    """Rehash every artefact of a work folder."""
+    from counterpoint.registry.lineage import verify
+
+    for name, digest in verify(work).items():
+        print(f"{digest[:12]}  {name}")
+
+
+def main() -> None:
+    """Run the command line; bad input exits with 2, our own faults with 1, never a traceback."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        app(standalone_mode=True)
+    except UserError as fault:
+        for line in fault.faults:
+            print(line, file=sys.stderr)
+        sys.exit(2)
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        print(f"{where}{fault.strerror or fault}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as fault:
+        log = Path(gettempdir()) / f"counterpoint-{os.getpid()}.log"
+        log.write_text(traceback.format_exc())
+        print(f"internal error: {type(fault).__name__}: {fault}; details in {log}", file=sys.stderr)
+        sys.exit(1)

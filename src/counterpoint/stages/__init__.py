@@ -1,0 +1,1 @@
+"""The story, one file a stage, and the table that names them."""

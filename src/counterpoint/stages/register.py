@@ -1,0 +1,74 @@
+"""Register: runs and versions into MLflow, and a receipt that is verified, not trusted."""
+
+from pathlib import Path
+from typing import Any
+
+from counterpoint.evaluation.gate import Verdict
+from counterpoint.files import read_json, verified_digest, write_manifest
+from counterpoint.graph.store import GraphStore, open_store
+from counterpoint.registry.lineage import collect
+from counterpoint.registry.records import (
+    CandidateRecord,
+    CellRecord,
+    PipelineRecord,
+    RegistrySettings,
+)
+from counterpoint.registry.register import register as registered
+from counterpoint.stages.judgement import open_runs
+from counterpoint.stages.serving import model_digest, write_served
+from counterpoint.stages.table import StageCall
+from counterpoint.training.cell import Run
+
+RECEIPT = "receipt.json"
+UPSTREAM = ("ingest", "validate", "build_graph", "train", "evaluate")
+
+
+def _cell_record(run: Run) -> CellRecord:
+    metrics = {int(seed): found for seed, found in run.metrics["seeds"].items()}
+    return CellRecord(run.cell.name, run.digest, run.config, metrics, run.path)
+
+
+def _candidate(
+    call: StageCall, store: GraphStore, run: Run, verdict: Verdict, report: Path
+) -> CandidateRecord:
+    seed = verdict.ships.seed if verdict.ships is not None else run.seeds[0]
+    bundle = call.output / "bundles" / run.cell.name
+    bundle.parent.mkdir(exist_ok=True)
+    write_served(store, run, seed, bundle)
+    return CandidateRecord(
+        cell=run.cell.name,
+        bundle=bundle,
+        model_digest=model_digest(run, seed),
+        verdict=verdict.decision,
+        reasons=verdict.reasons,
+        report=report,
+    )
+
+
+def register(call: StageCall) -> None:
+    """Write bundles of the judged candidates, register them, leave a receipt."""
+    verified_digest(call.inputs["evaluation"])
+    store = open_store(call.inputs["graph"])
+    runs = open_runs(call.inputs["runs"], call.params.grid, store.digest)
+    report: dict[str, Any] = read_json(call.inputs["evaluation"] / "report.json")
+    page = call.inputs["evaluation"] / "report.html"
+    verdicts = [Verdict.model_validate(found) for found in report["candidates"]]
+    call.report("bundles")
+    candidates = [_candidate(call, store, runs[v.candidate], v, page) for v in verdicts]
+    inputs = {name: path for name, path in call.inputs.items() if name != "runs"}
+    record = PipelineRecord(
+        data=store.meta.name,
+        params=call.params.model_dump(mode="json", by_alias=True),
+        lineage={**collect(Path.cwd(), inputs, UPSTREAM), **report["lineage"]},
+        cells=[_cell_record(run) for run in runs.values()],
+        candidates=candidates,
+    )
+    settings = RegistrySettings(
+        work=call.work or call.output,
+        tracking_uri=call.params.register_.tracking_uri,
+        experiment=call.params.register_.experiment,
+        model=call.params.register_.model,
+    )
+    call.report("mlflow")
+    registered(record, settings, call.output / RECEIPT)
+    write_manifest(call.output)

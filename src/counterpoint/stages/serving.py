@@ -1,0 +1,107 @@
+"""A trained model to the bundle that is served: final representations, heads, ids."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from counterpoint.data.schema import Task
+from counterpoint.files import sha256_of_file
+from counterpoint.graph.store import GraphStore
+from counterpoint.graph.views import TrainingGraph
+from counterpoint.models.contract import Model, Representations, TaskBatch, probabilities
+from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
+from counterpoint.training.batches import flat_entities
+from counterpoint.training.cell import JOINT, Run
+from counterpoint.training.scoring import full_representations
+
+EXAMPLES = 5  # a task: enough to notice a bundle that does not score what training scored
+
+
+def _ids(store: GraphStore, node_type: str) -> np.ndarray:
+    import polars as pl
+
+    return pl.read_parquet(store.path / "ids" / f"{node_type}.parquet")["id"].to_numpy()
+
+
+def _type_rows(store: GraphStore, node_type: str, h: torch.Tensor) -> torch.Tensor:
+    start = store.meta.offsets[node_type]
+    return h[start : start + store.meta.count(node_type)]
+
+
+@torch.no_grad()
+def _head(
+    store: GraphStore, model: Model, representations: Representations, name: str, task: Task
+) -> DotHead | LinearHead:
+    h = representations[name]
+    if not task.is_pair:
+        logits = model.towers[name](_type_rows(store, task.node_types[0], h))
+        return LinearHead(task.kind, task.node_types, logits.view(len(logits), -1).numpy())
+    src, dst = (
+        model.pair_factors(_type_rows(store, node_type, h), name, side)
+        for side, node_type in zip(("src", "dst"), task.node_types, strict=True)
+    )
+    return DotHead(
+        task.kind,
+        task.node_types,
+        src=src.vector.numpy(),
+        dst=dst.vector.numpy(),
+        src_bias=src.bias.numpy(),
+        dst_bias=dst.bias.numpy(),
+        bias=np.zeros((), dtype=np.float32),
+    )
+
+
+@torch.no_grad()
+def _examples(
+    graph: TrainingGraph,
+    model: Model,
+    representations: Representations,
+    ids: dict[str, np.ndarray],
+    name: str,
+) -> list[dict[str, Any]]:
+    """The first validation rows with the score that training's own code gives them."""
+
+    task = model.tasks[name]
+    entity = graph.store.rows(name, "valid").entity[:EXAMPLES]
+    label = torch.zeros(len(entity))
+    batch = TaskBatch(name, graph.view(0), flat_entities(graph.meta, task, entity), label)
+    score = probabilities(task.kind, model.score(representations, batch)).tolist()
+    columns = entity.T if task.is_pair else entity[None]
+    named = [
+        ids[node_type][column].tolist()
+        for node_type, column in zip(task.node_types, columns, strict=True)
+    ]
+    return [
+        {"task": name, **dict(zip(task.id_columns, key, strict=True)), "score": value}
+        for *key, value in zip(*named, score, strict=True)
+    ]
+
+
+def model_digest(run: Run, seed: int) -> str:
+    """SHA-256 of the weights of one seed."""
+    return sha256_of_file(run.path / f"seed-{seed}" / f"{JOINT}.safetensors")
+
+
+def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
+    """Write the bundle of one seed's joint model, computed on full neighbourhoods on the CPU."""
+    graph = TrainingGraph(store)
+    model = run.model(store, seed).eval()
+    representations = full_representations(model, graph)
+    types = {node_type for task in model.tasks.values() for node_type in task.node_types}
+    ids = {node_type: _ids(store, node_type) for node_type in sorted(types)}
+    examples = [
+        example
+        for name in model.tasks
+        for example in _examples(graph, model, representations, ids, name)
+    ]
+    write_bundle(
+        target,
+        {name: _head(store, model, representations, name, t) for name, t in model.tasks.items()},
+        ids,
+        examples,
+        graph_digest=store.digest,
+        model_digest=model_digest(run, seed),
+        config=run.config,
+    )
