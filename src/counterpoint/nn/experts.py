@@ -12,8 +12,8 @@ class Experts(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, d_in, width))
         self.bias = nn.Parameter(torch.zeros(count, width))
-        for expert in self.weight:
-            nn.init.kaiming_uniform_(expert.t(), a=5**0.5)
+        bound = d_in**-0.5  # of nn.Linear; the fan of a three-dimensional tensor is another
+        nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, h: Tensor) -> Tensor:
         """Outputs of all experts ``[n, count, width]``."""
@@ -33,7 +33,8 @@ class Gates(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Weights that sum to one over experts ``[n, experts]``; uniform at the start."""
-        return self.linear(h).softmax(-1)
+        weights: Tensor = self.linear(h).softmax(-1)
+        return weights
 
 
 def mixture(gates: Tensor, outputs: Tensor) -> Tensor:
