@@ -7,8 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from counterpoint.errors import UserError
 from counterpoint.graph.ops import copy_sum, edge_softmax, gather_dst, gather_src, weighted_sum
 from counterpoint.graph.views import Block
+
+
+def _degrees(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
+    """True degrees ``[n_src]`` and those in the block ``[n_dst]``, the latter at least 1.
+
+    In float32 at least: in bfloat16, 257 edges are 256.
+    """
+    dtype = torch.promote_types(h.dtype, torch.float32)
+    return block.degree.to(dtype), block.csr.indptr.diff().clamp(min=1).to(dtype)
 
 
 class GCN(nn.Module):
@@ -25,12 +35,20 @@ class GCN(nn.Module):
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
         n_dst = block.csr.n_dst
-        scale = (block.degree + 1).to(h.dtype).rsqrt()[:, None]
-        sampled = block.csr.indptr.diff().clamp(min=1)
-        lift = (block.degree[:n_dst] / sampled).to(h.dtype)[:, None]
+        degree, sampled = _degrees(block, h)
+        scale = (degree + 1).rsqrt()[:, None]
+        lift = (degree[:n_dst] / sampled)[:, None]
         z = self.linear(h)
         around = copy_sum(block.csr, z * scale) * lift
-        return (around + z[:n_dst] * scale[:n_dst]) * scale[:n_dst]
+        out: Tensor = (around + z[:n_dst] * scale[:n_dst]) * scale[:n_dst]
+        return out
+
+
+def width_of_a_head(width: int, heads: int) -> int:
+    """The width of each of the attention heads, which are concatenated."""
+    if width % heads:
+        raise UserError(f"encoder: width {width}: not a multiple of the {heads} attention heads")
+    return width // heads
 
 
 class GAT(nn.Module):
@@ -38,11 +56,11 @@ class GAT(nn.Module):
 
     def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = 2) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, head_width = heads, width_of_a_head(d_out, heads)
         self.linear = nn.Linear(d_in, d_out, bias=False)
         self.own = nn.Linear(d_in, d_out)
-        self.a_src = nn.Parameter(torch.empty(heads, d_out // heads))
-        self.a_dst = nn.Parameter(torch.empty(heads, d_out // heads))
+        self.a_src = nn.Parameter(torch.empty(heads, head_width))
+        self.a_dst = nn.Parameter(torch.empty(heads, head_width))
         nn.init.xavier_normal_(self.a_src)
         nn.init.xavier_normal_(self.a_dst)
 
@@ -54,7 +72,8 @@ class GAT(nn.Module):
         logit_dst = (z[:n_dst] * self.a_dst).sum(-1)
         logits = gather_src(block.csr, logit_src) + gather_dst(block.csr, logit_dst)
         attention = edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
-        return weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
+        out: Tensor = weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
+        return out
 
 
 class GIN(nn.Module):
@@ -72,9 +91,8 @@ class GIN(nn.Module):
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
         n_dst = block.csr.n_dst
-        degree = block.degree[:n_dst].clamp(min=1).to(h.dtype)
-        sampled = block.csr.indptr.diff().clamp(min=1).to(h.dtype)
-        around = copy_sum(block.csr, h) * (degree.sqrt() / sampled)[:, None]
+        degree, sampled = _degrees(block, h)
+        around = copy_sum(block.csr, h) * (degree[:n_dst].sqrt() / sampled)[:, None]
         out: Tensor = self.mlp((1 + self.epsilon) * h[:n_dst] + around)
         return out
 
@@ -83,16 +101,17 @@ class HGN(nn.Module):
     """Attention with a learned vector a relation, one softmax over all relations (Lv et al. 2021).
 
     Simple-HGN, eq. 4, with residual; the edge-type embedding enters the logit as one scalar a
-    relation and head, which is what its two linear maps amount to.
+    relation and head, which is what its two linear maps amount to. Ours in addition: a learned
+    factor a relation and head on what the softmax gives, 1 at the start.
     """
 
     def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = 2) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, head_width = heads, width_of_a_head(d_out, heads)
         self.linear = nn.Linear(d_in, d_out, bias=False)
         self.own = nn.Linear(d_in, d_out)
-        self.a_src = nn.Parameter(torch.empty(heads, d_out // heads))
-        self.a_dst = nn.Parameter(torch.empty(heads, d_out // heads))
+        self.a_src = nn.Parameter(torch.empty(heads, head_width))
+        self.a_dst = nn.Parameter(torch.empty(heads, head_width))
         self.a_relation = nn.Parameter(torch.zeros(max(n_relations, 1), heads))
         self.relation_scale = nn.Parameter(torch.ones(max(n_relations, 1), heads))
         nn.init.xavier_normal_(self.a_src)
@@ -107,4 +126,5 @@ class HGN(nn.Module):
         logits = gather_src(block.csr, logit_src) + gather_dst(block.csr, logit_dst)
         logits = F.leaky_relu(logits + self.a_relation[block.etype], 0.2)
         attention = edge_softmax(block.csr, logits) * self.relation_scale[block.etype]
-        return weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
+        out: Tensor = weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
+        return out

@@ -1,0 +1,29 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from counterpoint.graph.ops import Csr
+from counterpoint.graph.views import Block
+
+# source, destination, relation: two relations join 4 -> 1, and node 2 has no incoming edge
+EDGES = [(1, 0, 0), (4, 0, 1), (5, 0, 2), (4, 1, 0), (4, 1, 2), (0, 1, 1), (3, 3, 1), (1, 3, 2)]
+
+
+def block(n_dst: int, extra_degree: int = 0, edges: list[tuple[int, int, int]] = EDGES) -> Block:
+    """A block of 6 sources; ``extra_degree`` as if so many edges a node had not been sampled."""
+    columns = torch.tensor(edges, dtype=torch.int64).reshape(-1, 3)
+    src, dst, etype = columns[columns[:, 1] < n_dst].T.contiguous()
+    csr, order = Csr.from_edges(src, dst, 6, n_dst)
+    degree = torch.nn.functional.pad(csr.indptr.diff(), (0, 6 - n_dst)) + extra_degree
+    return Block(csr, etype[order], degree)
+
+
+@pytest.fixture
+def make_block() -> Callable[..., Block]:
+    return block
+
+
+@pytest.fixture
+def edges() -> list[tuple[int, int, int]]:
+    return EDGES
