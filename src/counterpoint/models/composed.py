@@ -10,6 +10,7 @@ from counterpoint.data.schema import Strict, Task
 from counterpoint.graph.views import View
 from counterpoint.models.contract import Model, Representations, make_towers
 from counterpoint.nn.encoders import GraphEncoder
+from counterpoint.nn.named import NamedModules
 
 
 class SharingSettings(Strict):
@@ -42,9 +43,9 @@ class ComposedModel(Model):
     def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
         """The last shared layer: a bottom or experts."""
 
-    def make_private(self, d_in: int, settings: SharingSettings) -> nn.ModuleDict:
+    def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
         """What each task owns besides its tower, by task name; here nothing."""
-        return nn.ModuleDict()
+        return NamedModules({})
 
     @abstractmethod
     def mix(self, h: Tensor) -> Representations:
@@ -58,12 +59,17 @@ class ComposedModel(Model):
         """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
         groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
         groups |= {f"tower:{task}": [] for task in self.tasks}
-        for name, _ in self.named_parameters():
-            place, _, rest = name.partition(".")
-            if place in ("towers", "private"):
-                groups[f"tower:{rest.partition('.')[0]}"].append(name)
+        owner = {
+            id(parameter): task
+            for part in (self.towers, self.private)
+            for task in part.names
+            for parameter in part[task].parameters()
+        }
+        for name, parameter in self.named_parameters():
+            if id(parameter) in owner:
+                groups[f"tower:{owner[id(parameter)]}"].append(name)
             else:
                 groups["shared"].append(name)
-                if place == "sharing":
+                if name.startswith("sharing."):
                     groups["last_shared"].append(name)
         return groups

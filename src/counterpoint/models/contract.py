@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.graph.views import View
 from counterpoint.nn.heads import NodeTower, PairFactors, PairTower
+from counterpoint.nn.named import NamedModules
 
 Representations = dict[str, Tensor]  # task -> [n_out, d]
 
@@ -55,7 +56,7 @@ class Model(nn.Module, ABC):
     """
 
     tasks: dict[str, Task]
-    towers: nn.ModuleDict
+    towers: NamedModules
 
     @property
     @abstractmethod
@@ -101,18 +102,11 @@ class Model(nn.Module, ABC):
         return tower.factors(h, side)
 
 
-def outputs_of(task: Task) -> int:
-    """How many logits a node task has."""
-    return task.classes or 1
-
-
-def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> nn.ModuleDict:
+def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> NamedModules:
     """A tower a task, by the kind of its entity."""
-    return nn.ModuleDict(
+    return NamedModules(
         {
-            name: PairTower(d_in, width)
-            if task.is_pair
-            else NodeTower(d_in, width, outputs_of(task))
+            name: PairTower(d_in, width) if task.is_pair else NodeTower(d_in, width, task.classes)
             for name, task in tasks.items()
         }
     )

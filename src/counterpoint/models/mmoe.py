@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
 from counterpoint.nn.experts import Experts, Gates, mixture
+from counterpoint.nn.named import NamedModules
 
 
 class MMoE(ComposedModel):
@@ -17,9 +18,9 @@ class MMoE(ComposedModel):
         """The experts: ``[n, d_in]`` to ``[n, experts, width]``."""
         return Experts(settings.experts, d_in, settings.width)
 
-    def make_private(self, d_in: int, settings: SharingSettings) -> nn.ModuleDict:
+    def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
         """A gate a task."""
-        return nn.ModuleDict({task: Gates(d_in, settings.experts) for task in self.tasks})
+        return NamedModules({task: Gates(d_in, settings.experts) for task in self.tasks})
 
     def mix(self, h: Tensor) -> Representations:
         """Each task's mixture of the experts ``[n, width]``."""

@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 
 class NodeTower(nn.Module):
-    """One hidden layer, then class logits: ``[n, d]`` to ``[n]`` (one output) or ``[n, C]``."""
+    """One hidden layer, then logits: ``[n, d]`` to ``[n, C]``, or ``[n]`` without classes."""
 
-    def __init__(self, d_in: int, width: int, classes: int) -> None:
+    def __init__(self, d_in: int, width: int, classes: int | None) -> None:
         super().__init__()
         self.classes = classes
-        self.mlp = nn.Sequential(nn.Linear(d_in, width), nn.ReLU(), nn.Linear(width, classes))
+        self.mlp = nn.Sequential(nn.Linear(d_in, width), nn.ReLU(), nn.Linear(width, classes or 1))
 
     def forward(self, h: Tensor) -> Tensor:
         """Logits ``[n]`` or ``[n, C]``."""
         out: Tensor = self.mlp(h)
-        return out.squeeze(-1) if self.classes == 1 else out
+        return out.squeeze(-1) if self.classes is None else out
 
 
 @dataclass(frozen=True)

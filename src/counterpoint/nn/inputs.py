@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from counterpoint.graph.ops import mean as neighbour_mean
 from counterpoint.graph.store import GraphMeta, TypeMeta
 from counterpoint.graph.views import TypeInput, View
+from counterpoint.nn.named import NamedModules
 
 EMBEDDING_STD = 0.1  # small: N(0, 1) embeddings cost a recommender .16 AUC in published comparisons
 
@@ -24,11 +25,8 @@ class TypeProjection(nn.Module):
         super().__init__()
         self.dense = nn.Linear(meta.dense, width) if meta.dense else None
         self.codes = nn.ModuleList(small_embedding(size, width) for size in meta.vocabularies)
-        self.bags = nn.ModuleDict(
-            {
-                name.replace(".", "_"): small_embedding(size, width)
-                for name, size in meta.bags.items()
-            }
+        self.bags = NamedModules(
+            {name: small_embedding(size, width) for name, size in meta.bags.items()}
         )
         self.ids = None if meta.has_features else small_embedding(meta.count, width)
 
@@ -40,7 +38,8 @@ class TypeProjection(nn.Module):
         if inputs.codes is not None:
             parts += [table(inputs.codes[:, k]) for k, table in enumerate(self.codes)]
         for name, bag in inputs.bags.items():
-            table = self.bags[name.replace(".", "_")]
+            table = self.bags[name]
+            assert isinstance(table, nn.Embedding)
             parts.append(neighbour_mean(bag, table.weight))
         if self.ids is not None:
             parts.append(self.ids(inputs.ids))
@@ -52,7 +51,7 @@ class InputLayer(nn.Module):
 
     def __init__(self, meta: GraphMeta, width: int) -> None:
         super().__init__()
-        self.types = nn.ModuleDict({t.name: TypeProjection(t, width) for t in meta.node_types})
+        self.types = NamedModules({t.name: TypeProjection(t, width) for t in meta.node_types})
 
     def forward(self, view: View) -> Tensor:
         """Hidden states of the first block's sources ``[n, width]``."""

@@ -1,0 +1,44 @@
+import torch
+
+from counterpoint.nn.heads import NodeTower, PairTower
+
+GENERATOR = torch.Generator().manual_seed(0)
+SRC, DST = (torch.randn(6, 4, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
+
+
+def test_node_tower_shapes():
+    assert NodeTower(4, 3, None).double()(SRC).shape == (6,)
+    assert NodeTower(4, 3, 1).double()(SRC).shape == (6, 1)
+    assert NodeTower(4, 3, 5).double()(SRC).shape == (6, 5)
+    assert NodeTower(4, 3, 5).double()(SRC[:0]).shape == (0, 5)
+
+
+def test_pair_logit_is_a_dot_product_plus_two_biases():
+    tower = PairTower(4, 9).double()
+    a, b = tower.src(SRC), tower.dst(DST)
+    expected = [(x[:9] @ y[:9]) / 3 + x[9] + y[9] for x, y in zip(a, b, strict=True)]
+    torch.testing.assert_close(tower(SRC, DST), torch.stack(expected), rtol=0, atol=1e-12)
+
+
+def test_full_matrix_of_factors_equals_the_pairs_one_by_one():
+    tower = PairTower(4, 3).double()
+    src, dst = tower.factors(SRC, "src"), tower.factors(DST, "dst")
+    assert src.vector.shape == (6, 3)
+    assert src.bias.shape == (6,)
+    full = src.vector @ dst.vector.T + src.bias[:, None] + dst.bias
+    for i in range(6):
+        one = tower(SRC[i].expand(6, -1), DST)
+        torch.testing.assert_close(full[i], one, rtol=0, atol=1e-12)
+
+
+def test_pair_tower_knows_its_sides():
+    tower = PairTower(4, 3).double()
+    assert not torch.allclose(tower(SRC, DST), tower(DST, SRC))
+
+
+def test_gradients():
+    tower = PairTower(4, 3).double()
+    inputs = SRC.clone().requires_grad_(), DST.clone().requires_grad_()
+    assert torch.autograd.gradcheck(tower, inputs)
+    assert torch.autograd.gradgradcheck(tower, inputs)
+    assert torch.autograd.gradcheck(NodeTower(4, 3, 2).double(), inputs[:1])
