@@ -85,6 +85,7 @@ class TrainingGraph:
         self.store, self.meta, self.device = store, store.meta, torch.device(device)
         edges = {name: torch.from_numpy(array) for name, array in store.edges.items()}
         self.csr = Csr(edges["indptr"], edges["indices"], self.meta.n_nodes).to(self.device)
+        assert self.csr.transpose  # made now, so that each step's view thins it out, not sorts it
         self.etype = edges["etype"].to(self.device, torch.int64)
         derived = [relation.derived for relation in self.meta.relations]
         self.derived = torch.tensor(derived, dtype=torch.bool, device=self.device)

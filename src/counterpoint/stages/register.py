@@ -58,7 +58,7 @@ def register(call: StageCall) -> None:
     inputs = {name: path for name, path in call.inputs.items() if name != "runs"}
     record = PipelineRecord(
         data=store.meta.name,
-        params=call.params.model_dump(mode="json", by_alias=True),
+        params=report["parameters"],
         lineage={**collect(Path.cwd(), inputs, UPSTREAM), **report["lineage"]},
         cells=[_cell_record(run) for run in runs.values()],
         candidates=candidates,

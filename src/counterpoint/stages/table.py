@@ -89,7 +89,7 @@ STAGES: tuple[Stage, ...] = (
         "evaluate",
         ("data", "validation", "graph", "runs"),
         "evaluation",
-        ("grid", "evaluate"),
+        ("grid", "seeds", "evaluate"),
         ("evaluation", *_TRAINING),
     ),
     Stage(

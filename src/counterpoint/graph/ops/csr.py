@@ -93,9 +93,18 @@ class Csr:
     def kept(self, mask: Tensor) -> Csr:
         """Return the adjacency of the edges where mask ``[E]`` (bool) is true, in their order.
 
-        Edge values follow as ``weights[mask]``.
+        Edge values follow as ``weights[mask]``. A transpose that is there already is thinned out
+        with the rest: sorting the edges of every step again would cost more than the layer.
         """
-        return Csr(_running_total(mask)[self.indptr], self.indices[mask], self.n_src)
+        total = _running_total(mask)
+        kept = Csr(total[self.indptr], self.indices[mask], self.n_src)
+        if "transpose" in self.__dict__:
+            whole = self.transpose
+            still = mask[whole.order]
+            indptr = _running_total(still)[whole.indptr]
+            order = total[whole.order[still]]
+            kept.__dict__["transpose"] = Transpose(indptr, whole.indices[still], order)
+        return kept
 
 
 def _offsets(ids: Tensor, n: int) -> Tensor:

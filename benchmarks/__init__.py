@@ -1,0 +1,1 @@
+"""Measurements and studies; none of it is imported by the package."""

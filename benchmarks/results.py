@@ -1,0 +1,192 @@
+"""Studies and measurements behind docs/results.md: compute what is missing, then render.
+
+    python -m benchmarks.results                 all studies, then the page
+    python -m benchmarks.results lastfm dblp     these studies, then the page
+    python -m benchmarks.results --render        the page alone
+
+A study is a YAML file in benchmarks/studies: a source and the parameters of a pipeline run. It
+runs by the product's own stages in a work folder outside the repository, cell by cell; a killed
+run goes on where it was, and a cell is computed again only if code, data or parameters changed.
+What it found is checked in under benchmarks/results, with digests.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from counterpoint.data.schema import read_yaml
+from counterpoint.errors import UserError
+from counterpoint.files import (
+    read_json,
+    sha256_of_file,
+    sha256_of_text,
+    write_json,
+    write_text,
+)
+from counterpoint.stages.params import Params, parsed_params
+from counterpoint.stages.runner import calls, code_digest, run_if_needed
+from counterpoint.stages.table import STAGES
+
+HERE = Path(__file__).parent
+STUDIES, RESULTS = HERE / "studies", HERE / "results"
+PAGE = HERE.parent / "docs" / "results.md"
+DATA = HERE.parent.parent / "shared" / "data"
+WORK = Path.home() / ".cache" / "counterpoint-studies"
+SKIPPED = "register"  # a study is no release
+
+
+class Source(BaseModel):
+    """A planted preset, or an importer and the folder of its original files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    planted: str | None = None
+    dials: dict[str, Any] = {}
+    importer: str | None = None
+    folder: str | None = None
+
+
+class Study(BaseModel):
+    """What benchmarks/studies/<name>.yaml says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    question: str
+    source: Source
+    params: dict[str, Any]
+
+
+def study_named(name: str) -> Study:
+    return Study.model_validate(read_yaml(STUDIES / f"{name}.yaml"))
+
+
+def study_names() -> list[str]:
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def study_digest(name: str) -> str:
+    return sha256_of_file(STUDIES / f"{name}.yaml")
+
+
+def source_digest() -> str:
+    """One digest over the code of all stages."""
+    return sha256_of_text("".join(code_digest(stage) for stage in STAGES))
+
+
+def pipeline_params(study: Study, work: Path, data: Path) -> Params:
+    """Parameters of the study's pipeline run; imports its data if it is not there yet."""
+    source = study.source
+    if source.planted is not None:
+        found = {"source": "planted", "preset": source.planted, "dials": source.dials}
+    else:
+        from counterpoint.data.importers import import_dataset
+
+        folder = work / "source"
+        if not folder.is_dir():
+            import_dataset(str(source.importer), data / str(source.folder), folder)
+        found = {"source": "folder", "path": str(folder)}
+    return parsed_params({**study.params, "data": found}, Path("study"))
+
+
+def compute(name: str, data: Path, work: Path) -> dict[str, Any]:
+    """Run a study's missing cells and return what is checked in."""
+    study = study_named(name)
+    params = pipeline_params(study, work, data)
+    for stage, cell in calls(params):
+        if stage.name != SKIPPED:
+            title = stage.name if cell is None else f"{stage.name} {cell}"
+            ran = run_if_needed(stage, cell, params, work, _reporter(f"{name}: {title}"))
+            print(f"{name}: {title}: {'done' if ran else 'unchanged'}", flush=True)
+    return summary(name, params, work)
+
+
+def _reporter(title: str) -> Any:
+    last = {"line": ""}
+
+    def report(line: str) -> None:
+        head = line.partition(":")[0]
+        if head != last["line"]:
+            last["line"] = head
+            print(f"{title}: {line}", flush=True)
+
+    return report
+
+
+def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
+    """The part of the evaluation that docs/results.md shows, with the digests behind it."""
+    report = read_json(work / "evaluation" / "report.json")
+    manifests = {cell: read_json(work / "runs" / cell / "manifest.json") for cell in params.grid}
+    return {
+        "study": study_digest(name),
+        "code": source_digest(),
+        "graph": read_json(work / "graph" / "manifest.json")["digest"],
+        "cells": {cell: manifest["digest"] for cell, manifest in manifests.items()},
+        "seeds": list(params.seeds),
+        "summaries": report["summaries"],
+        "references": report["references"],
+        "verdicts": [_verdict(found) for found in report["candidates"]],
+        "chosen": report["chosen"],
+    }
+
+
+def _verdict(found: dict[str, Any]) -> dict[str, Any]:
+    kept = ("name", "metric", "margin", "joint", "twin", "lower", "upper", "state")
+    tasks = [
+        {key: task[key] for key in kept} | {"delta": task["difference"]["delta"]}
+        for task in found["tasks"]
+    ]
+    named = {key: found[key] for key in ("candidate", "decision", "provisional", "reasons")}
+    return {**named, "tasks": tasks}
+
+
+def rendered() -> str:
+    """docs/results.md from what is checked in; what was not computed says so."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # markdown of our own numbers
+    )
+    studies = []
+    for name in study_names():
+        path = RESULTS / f"{name}.json"
+        found = read_json(path) if path.is_file() else None
+        stale = found is not None and found["study"] != study_digest(name)
+        shown = {"name": name, "study": study_named(name), "found": found, "stale": stale}
+        studies.append(shown)
+    measured = {
+        path.stem: read_json(path)
+        for path in sorted(RESULTS.glob("*.json"))
+        if path.stem not in study_names()
+    }
+    template = environment.get_template("results.md.j2")
+    return template.render(studies=studies, measured=measured)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", help="names; none: all")
+    parser.add_argument("--render", action="store_true", help="compute nothing")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data sets")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of artefacts")
+    arguments = parser.parse_args()
+    try:
+        for name in [] if arguments.render else arguments.studies or study_names():
+            found = compute(name, arguments.data, arguments.work / name)
+            write_json(RESULTS / f"{name}.json", found)
+        write_text(PAGE, rendered())
+    except UserError as fault:
+        sys.exit("\n".join(fault.faults))
+    print(f"{PAGE} is rendered")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Judge the candidates of the grid."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(
+    data: Input[Artifact],
+    validation: Input[Artifact],
+    graph: Input[Artifact],
+    runs: Input[list[Artifact]],
+    data_digest: str,
+    validation_digest: str,
+    graph_digest: str,
+    run_digests: list,
+    grid: list,
+    seeds: list,
+    evaluate: dict,
+    evaluation_out: Output[Artifact],
+) -> str:
+    """Write report.json, report.html and metrics.json; returns their digest."""
+    from counterpoint.stages.component import run_component
+
+    return run_component(
+        "evaluate",
+        inputs={"data": data.path, "validation": validation.path, "graph": graph.path},
+        digests={"data": data_digest, "validation": validation_digest, "graph": graph_digest},
+        runs=[run.path for run in runs],
+        output=evaluation_out.path,
+        sections={"grid": grid, "seeds": seeds, "evaluate": evaluate},
+    )

@@ -1,0 +1,14 @@
+"""Ingest a data set."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def ingest(data: dict, data_out: Output[Artifact]) -> str:
+    """Generate or copy the data set; returns its digest."""
+    from counterpoint.stages.component import run_component
+
+    return run_component("ingest", inputs={}, output=data_out.path, sections={"data": data})

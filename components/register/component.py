@@ -1,0 +1,31 @@
+"""Register the judged candidates in MLflow."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    graph: Input[Artifact],
+    runs: Input[list[Artifact]],
+    evaluation: Input[Artifact],
+    graph_digest: str,
+    run_digests: list,
+    evaluation_digest: str,
+    grid: list,
+    register: dict,
+    registration_out: Output[Artifact],
+) -> str:
+    """Write the receipt; returns its digest."""
+    from counterpoint.stages.component import run_component
+
+    return run_component(
+        "register",
+        inputs={"graph": graph.path, "evaluation": evaluation.path},
+        digests={"graph": graph_digest, "evaluation": evaluation_digest},
+        runs=[run.path for run in runs],
+        output=registration_out.path,
+        sections={"grid": grid, "register": register},
+    )

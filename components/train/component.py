@@ -1,0 +1,29 @@
+"""Train one cell of the grid, all its seeds."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(
+    cell: str,
+    graph: Input[Artifact],
+    graph_digest: str,
+    seeds: list,
+    train: dict,
+    overrides: dict,
+    run_out: Output[Artifact],
+) -> str:
+    """Write the run directory of the cell; returns its digest."""
+    from counterpoint.stages.component import run_component
+
+    return run_component(
+        "train",
+        cell=cell,
+        inputs={"graph": graph.path},
+        digests={"graph": graph_digest},
+        output=run_out.path,
+        sections={"seeds": seeds, "train": train, "overrides": overrides},
+    )

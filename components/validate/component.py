@@ -1,0 +1,20 @@
+"""Validate a data set with Great Expectations."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate(data: Input[Artifact], data_digest: str, validation_out: Output[Artifact]) -> str:
+    """Fail where a critical expectation fails; returns the result's digest."""
+    from counterpoint.stages.component import run_component
+
+    return run_component(
+        "validate",
+        inputs={"data": data.path},
+        digests={"data": data_digest},
+        output=validation_out.path,
+        sections={},
+    )
