@@ -1,0 +1,1 @@
+"""MLflow: runs, the served model, versions and their promotion, receipts, lineage."""

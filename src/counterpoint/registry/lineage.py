@@ -1,0 +1,96 @@
+"""Where a result comes from: commit, dvc.lock, the digests of what went in."""
+
+import os
+import subprocess
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from counterpoint.data.schema import read_yaml
+from counterpoint.errors import UserError, raise_faults
+from counterpoint.files import MANIFEST, json_text, sha256_of_text, verified_digest
+
+# set in our images and by the pipeline's components; a cluster has no checkout to ask
+ENVIRONMENT = {
+    "COUNTERPOINT_GIT_COMMIT": "git_commit",
+    "COUNTERPOINT_IMAGE_DIGEST": "image_digest",
+    "KFP_RUN_ID": "kfp_run_id",
+    "MLFLOW_RUN_ID": "enclosing_run_id",
+    "DVC_EXP_BASELINE_REV": "dvc_revision",
+    "DVC_EXP_NAME": "dvc_experiment",
+}
+
+
+def collect(
+    checkout: Path, inputs: Mapping[str, Path], stages: Collection[str] = ()
+) -> dict[str, str]:
+    """Lineage tags of a run.
+
+    Args:
+        checkout: the repository; it need not be one.
+        inputs: name → artefact folder; becomes ``<name>_digest`` (``data``, ``graph``, ...).
+        stages: the stages whose entries in dvc.lock count. Those that come later are not written
+            yet, and would make the digest of the file a different one afterwards.
+
+    Raises:
+        UserError: an input is not what its manifest says.
+    """
+    lineage = {tag: os.environ[name] for name, tag in ENVIRONMENT.items() if os.environ.get(name)}
+    lineage |= git_state(checkout)
+    lock = dvc_lock_digest(checkout / "dvc.lock", stages)
+    lineage |= {"dvc_lock_digest": lock} if lock else {}
+    return lineage | {f"{name}_digest": verified_digest(path) for name, path in inputs.items()}
+
+
+def git_state(checkout: Path) -> dict[str, str]:
+    """Commit, and whether tracked files differ from it; empty where there is no repository.
+
+    dvc.lock does not count: under ``dvc repro`` it always differs.
+    """
+    commit = _git(checkout, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changes = _git(
+        checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock"
+    )
+    return {"git_commit": commit, "git_dirty": "true" if changes else "false"}
+
+
+def dvc_lock_digest(lock: Path, stages: Collection[str]) -> str | None:
+    """SHA-256 of the entries of ``stages`` in dvc.lock, matrix items included; None without."""
+    if not lock.is_file():
+        return None
+    entries = read_yaml(lock).get("stages", {})
+    chosen = {name: entry for name, entry in entries.items() if name.split("@")[0] in stages}
+    return sha256_of_text(json_text(chosen)) if chosen else None
+
+
+def verify(work: Path) -> dict[str, str]:
+    """Rehash every artefact folder below ``work``: its path relative to ``work`` → its digest.
+
+    Raises:
+        UserError: a line for each file that is missing, added or changed.
+    """
+    if not work.is_dir():
+        raise UserError(f"{work}: no such folder")
+    digests: dict[str, str] = {}
+    faults: list[str] = []
+    for manifest in sorted(work.rglob(MANIFEST)):
+        place = manifest.parent.relative_to(work)
+        if any(part.startswith(".") for part in place.parts):
+            continue  # a killed run's scratch folder; never a finished artefact
+        try:
+            digests[place.as_posix()] = verified_digest(manifest.parent)
+        except UserError as fault:
+            faults += fault.faults
+    raise_faults(faults)
+    return digests
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,159 @@
+"""A parent run for the pipeline run, a child for each training cell; found again by digest."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from counterpoint.files import sha256_of_file, verified_digest
+from counterpoint.registry.records import CandidateRecord, CellRecord, PipelineRecord
+from counterpoint.registry.tracking import PREFIX, Tracking, person, redacted
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+DIGEST = f"{PREFIX}digest"
+PARENT = "mlflow.parentRunId"
+_CELL_FILES = ("config.json", "metrics.json", "report.html")
+_PARAMS_A_CALL, _METRICS_A_CALL, _LONGEST_VALUE = 100, 1000, 6000  # MLflow's limits
+
+
+def pipeline_run(tracking: Tracking, experiment: str, record: PipelineRecord) -> str:
+    """Identifier of the parent run, with parameters, data set and lineage; made if need be."""
+    run = _run(tracking, experiment, f"{record.data} {record.digest[:8]}", record.digest)
+    if run.info.status != "FINISHED":
+        _log_params(tracking, run, record.params)
+        _log_lineage(tracking, run, record)
+    return str(run.info.run_id)
+
+
+def log_cell(
+    tracking: Tracking, experiment: str, parent: str, record: PipelineRecord, cell: CellRecord
+) -> str:
+    """Identifier of a cell's run under ``parent``; logged once, whole.
+
+    Raises:
+        UserError: the run directory is not what its manifest says.
+    """
+    run = _run(tracking, experiment, cell.name, cell.digest, parent)
+    run_id = str(run.info.run_id)
+    if run.info.status == "FINISHED":
+        return run_id
+    folder_digest = verified_digest(cell.folder)
+    with ended(tracking, run_id):
+        _log_params(tracking, run, cell.config)
+        _log_metrics(tracking, run, cell)
+        _log_lineage(tracking, run, record, {"folder_digest": folder_digest})
+        for name in _CELL_FILES:
+            if (cell.folder / name).is_file():
+                tracking.client.log_artifact(run_id, cell.folder / name)
+    return run_id
+
+
+def log_verdict(tracking: Tracking, run_id: str, candidate: CandidateRecord) -> None:
+    """Note a candidate's verdict and report on the pipeline's run; noting it twice is harmless."""
+    key, digest = f"{PREFIX}report.{candidate.cell}", sha256_of_file(candidate.report)
+    if tracking.client.get_run(run_id).data.tags.get(key) != digest:
+        folder = f"reports/{_plain(candidate.cell)}"
+        tracking.client.log_artifact(run_id, candidate.report, folder)
+        tracking.client.set_tag(run_id, f"{PREFIX}verdict.{candidate.cell}", candidate.verdict)
+        tracking.client.set_tag(run_id, key, digest)
+
+
+@contextmanager
+def ended(tracking: Tracking, run_id: str) -> Iterator[None]:
+    """Mark the run finished when the block ends well, else failed: the next attempt goes on."""
+    try:
+        yield
+    except BaseException:
+        tracking.client.set_terminated(run_id, "FAILED")
+        raise
+    if tracking.client.get_run(run_id).info.status != "FINISHED":
+        tracking.client.set_terminated(run_id)
+
+
+def _run(
+    tracking: Tracking, experiment: str, name: str, digest: str, parent: str | None = None
+) -> "Run":
+    """The live run with this digest (and parent), made if there is none."""
+    wanted = {DIGEST: digest} | ({PARENT: parent} if parent else {})
+    clauses = [f"tags.`{key}` = '{value}'" for key, value in wanted.items()]
+    found = tracking.client.search_runs([experiment], " and ".join(clauses))
+    # a cell's digest may equal no pipeline's, but a search without a parent must not find a child
+    alone = [run for run in found if run.data.tags.get(PARENT) == parent]
+    if alone:
+        return alone[0]
+    tags = wanted | {"mlflow.user": person(), "mlflow.source.name": "counterpoint"}
+    return tracking.client.create_run(experiment, tags=tags, run_name=name)
+
+
+def _log_params(tracking: Tracking, run: "Run", config: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    # prefixed: one conflicting parameter makes MLflow refuse the whole batch
+    params = [Param(PREFIX + key, value) for key, value in _flat(config)]
+    for start in range(0, len(params), _PARAMS_A_CALL):
+        batch = params[start : start + _PARAMS_A_CALL]
+        tracking.client.log_batch(run.info.run_id, params=batch)
+
+
+def _log_metrics(tracking: Tracking, run: "Run", cell: CellRecord) -> None:
+    """``<task>/<split>/<metric>`` with the seed as step, and its mean as ``..._mean``."""
+    from mlflow.entities import Metric
+
+    # MLflow drops a repetition of key, step, value and time: a resumed run logs nothing twice
+    time = run.info.start_time
+    series: dict[str, list[Metric]] = {}
+    for seed, tasks in cell.metrics.items():
+        for task, splits in tasks.items():
+            for split, metrics in splits.items():
+                for metric, value in metrics.items():
+                    if value is not None and isfinite(value):
+                        key = _plain(f"{task}/{split}/{metric}")
+                        series.setdefault(key, []).append(Metric(key, value, time, int(seed)))
+    means = [
+        Metric(f"{key}_mean", fmean(metric.value for metric in values), time, 0)
+        for key, values in series.items()
+    ]
+    metrics_ = [metric for values in series.values() for metric in values] + means
+    for start in range(0, len(metrics_), _METRICS_A_CALL):
+        batch = metrics_[start : start + _METRICS_A_CALL]
+        tracking.client.log_batch(run.info.run_id, metrics=batch)
+
+
+def _log_lineage(
+    tracking: Tracking, run: "Run", record: PipelineRecord, more: Mapping[str, str] | None = None
+) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
+
+    lineage = {**record.lineage, **(more or {}), "run_digest": record.digest}
+    tags = [RunTag(PREFIX + key, redacted(value)) for key, value in lineage.items()]
+    if commit := record.lineage.get("git_commit"):
+        tags.append(RunTag("mlflow.source.git.commit", commit))
+    tracking.client.log_batch(run.info.run_id, tags=tags)
+    data = Dataset(
+        name=record.data,
+        digest=record.lineage["data_digest"][:36],  # MLflow's limit
+        source_type="counterpoint",
+        source=json.dumps({"data_digest": record.lineage["data_digest"]}),
+    )
+    context = [InputTag("mlflow.data.context", "training")]
+    tracking.client.log_inputs(run.info.run_id, [DatasetInput(data, context)])
+
+
+def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
+    """Leaves of nested mappings under dotted keys; a list is one JSON text."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        yield _plain(key), redacted(text)[:_LONGEST_VALUE]
+
+
+def _plain(name: str) -> str:
+    """``name`` in the letters that MLflow takes in a key: ``hr@10`` becomes ``hr_10``."""
+    return re.sub(r"[^/\w.\- :]", "_", name)

@@ -1,0 +1,152 @@
+"""A bundle as an MLflow LoggedModel: models-from-code, no pickle; and the way back."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from counterpoint.errors import UserError
+from counterpoint.files import MANIFEST, read_json
+from counterpoint.registry.bundle import Bundle
+from counterpoint.registry.scores import score_column
+from counterpoint.registry.tracking import Tracking, without_mlflow_warnings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+
+CODE = Path(__file__).with_name("model_from_code.py")
+BUNDLE_PATH = "artifacts/bundle"  # of the bundle inside the model
+_NEEDS = ("mlflow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors")
+_ID_PLACES = {"id": (1, 0), "src": (2, 0), "dst": (2, 1)}  # node types of the entity, place
+_TOLERANCE = 1e-5  # float32 sums in another order than training's
+
+
+def log_model(
+    tracking: Tracking, run_id: str, name: str, folder: Path, bundle: Bundle, wheel: Path | None
+) -> "LoggedModel":
+    """Log the bundle in ``folder`` under a run, load it back, and compare its scores.
+
+    Raises:
+        RuntimeError: the stored model does not give the scores that training computed.
+    """
+    client = tracking.client
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            model = Path(scratch) / "model"
+            _save(model, logged, folder, bundle, wheel)
+            client.log_model_artifacts(logged.model_id, str(model))
+        _check_scores(tracking, logged, bundle)
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    return client.finalize_logged_model(logged.model_id, "READY")
+
+
+def requirements(wheel: Path | None) -> list[str]:
+    """What a scoring server installs; given, because MLflow's inference of them costs 40 s."""
+    ours = f"artifacts/{wheel.name}" if wheel else f"counterpoint=={version('counterpoint')}"
+    return [*(f"{name}=={version(name)}" for name in _NEEDS), ours]
+
+
+@contextmanager
+def stored(tracking: Tracking, model_id: str, path: str = "") -> Iterator[Path]:
+    """Download a logged model, or the file or folder ``path`` of it, for the block's duration."""
+    import mlflow.artifacts
+
+    # by its address, not as models:/...: MLflow resolves those through its global registry
+    location = tracking.client.get_logged_model(model_id).artifact_location
+    address = f"{location}/{path}".rstrip("/")
+    with tempfile.TemporaryDirectory() as scratch:
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=address, dst_path=scratch, tracking_uri=tracking.uri
+        )
+        yield Path(found)
+
+
+def stored_bundle_digest(tracking: Tracking, model_id: str) -> str | None:
+    """Digest that the stored bundle's manifest states; None if the store has lost it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with stored(tracking, model_id, f"{BUNDLE_PATH}/{MANIFEST}") as manifest:
+            return str(read_json(manifest)["digest"])
+    except (MlflowException, OSError, UserError):
+        return None
+
+
+def _save(
+    model: Path, logged: "LoggedModel", folder: Path, bundle: Bundle, wheel: Path | None
+) -> None:
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    artifacts = {"bundle": shutil.copytree(folder, model.with_name("bundle"))}
+    if wheel:
+        artifacts["wheel"] = wheel
+    with without_mlflow_warnings():
+        mlflow.pyfunc.save_model(
+            path=str(model),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                run_id=logged.source_run_id,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+            ),
+            python_model=str(CODE),
+            artifacts={name: str(path) for name, path in artifacts.items()},
+            signature=_signature(bundle),
+            input_example=_example_frame(bundle),
+            pip_requirements=requirements(wheel),
+        )
+    for cache in model.rglob("__pycache__"):
+        shutil.rmtree(cache)
+
+
+def _signature(bundle: Bundle) -> "ModelSignature":
+    """The columns that this model takes, and gives."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    tasks = bundle.contents.tasks.values()
+    takes = [ColSpec("string", "task")]
+    for column, (size, place) in _ID_PLACES.items():
+        asking = [task.entity for task in tasks if len(task.entity) == size]
+        kinds = {bundle.ids[entity[place]].ids.dtype.kind for entity in asking}
+        always = len(asking) == len(tasks)
+        if kinds == {"U"}:
+            takes.append(ColSpec("string", column, required=always))
+        elif kinds == {"i"} and always:
+            takes.append(ColSpec("long", column))
+        elif kinds:  # mixed, or integers in a column that other tasks leave empty: no null in long
+            takes.append(ColSpec(AnyType(), column, required=False))
+    given = sorted({score_column(task.kind) for task in tasks})
+    gives = [ColSpec(AnyType(), column, required=False) for column in given]
+    return ModelSignature(Schema(takes), Schema(gives))
+
+
+def _example_frame(bundle: Bundle) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = [{k: v for k, v in row.items() if k != "score"} for row in bundle.examples]
+    return pd.DataFrame(rows)
+
+
+def _check_scores(tracking: Tracking, logged: "LoggedModel", bundle: Bundle) -> None:
+    import mlflow.pyfunc
+
+    with stored(tracking, logged.model_id) as model, without_mlflow_warnings():
+        scores = mlflow.pyfunc.load_model(str(model)).predict(_example_frame(bundle))
+    for row, example in enumerate(bundle.examples):
+        column = score_column(bundle.contents.tasks[example["task"]].kind)
+        found = scores[column].iloc[row]
+        if not np.allclose(found, example["score"], rtol=_TOLERANCE, atol=_TOLERANCE):
+            raise RuntimeError(f"model {logged.name}: once stored it scores {found} for {example}")

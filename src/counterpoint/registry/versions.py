@@ -1,0 +1,185 @@
+"""Versions of the registered model: one for each candidate, found again by its digests."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from counterpoint.data.schema import Strict
+from counterpoint.errors import UserError
+from counterpoint.files import sha256_of_file
+from counterpoint.registry.bundle import Bundle, read_bundle
+from counterpoint.registry.records import CandidateRecord
+from counterpoint.registry.served import BUNDLE_PATH, log_model, stored
+from counterpoint.registry.tracking import PREFIX, Tracking, as_default, redacted
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+
+
+class VersionRecord(Strict):
+    """A registered version as a receipt states it."""
+
+    version: int
+    model_id: str
+    cell: str
+    verdict: str
+    model_digest: str
+    bundle_digest: str
+    report_digest: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the version's tags must say."""
+        names = ("cell", "verdict", "model_digest", "bundle_digest", "report_digest")
+        return {PREFIX + name: getattr(self, name) for name in names}
+
+
+def register_candidate(
+    tracking: Tracking,
+    model: str,
+    candidate: CandidateRecord,
+    run_id: str,
+    tags: Mapping[str, str],
+    wheel: Path | None = None,
+) -> VersionRecord:
+    """Make the candidate a version of ``model``, or find the version that it already is.
+
+    A version is the same if model and bundle digest are; its verdict, reasons and report are
+    then brought up to date. *promote* gets the alias ``candidate``, others lose it.
+
+    Args:
+        tracking: the registry.
+        model: name of the registered model.
+        candidate: what to register.
+        run_id: the run of the candidate's training cell.
+        tags: lineage, without prefix, for the version's tags.
+        wheel: the product's own wheel, to travel with the model.
+
+    Raises:
+        UserError: the bundle is not what its manifest says.
+        RuntimeError: the stored model does not give the scores that training computed.
+    """
+    bundle = read_bundle(candidate.bundle)
+    if bundle.contents.model_digest != candidate.model_digest:
+        raise UserError(
+            f"{candidate.bundle}: made from model {bundle.contents.model_digest[:12]}, "
+            f"but the candidate is {candidate.model_digest[:12]}; train or bundle again"
+        )
+    _ensure_model(tracking, model)
+    stated = {
+        "cell": candidate.cell,
+        "verdict": candidate.verdict,
+        "model_digest": candidate.model_digest,
+        "bundle_digest": bundle.digest,
+        "report_digest": sha256_of_file(candidate.report),
+    }
+    reasons = json.dumps(list(candidate.reasons), ensure_ascii=False)
+    all_tags = {
+        PREFIX + key: redacted(value)
+        for key, value in {**tags, **stated, "reasons": reasons}.items()
+    }
+    found = _same_version(tracking, model, candidate.model_digest, bundle.digest)
+    if found is None:
+        logged = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle, wheel)
+        with as_default(tracking):
+            found = tracking.client.create_model_version(
+                model, logged.model_uri, run_id, all_tags, model_id=logged.model_id
+            )
+    for key, value in all_tags.items():
+        if found.tags.get(key) != value:
+            tracking.client.set_model_version_tag(model, str(found.version), key, value)
+    _align_alias(tracking, model, int(found.version), candidate.verdict)
+    model_id = logged_model_id(found)
+    return VersionRecord(version=int(found.version), model_id=model_id, **stated)
+
+
+def version_of(tracking: Tracking, model: str, version: int | str) -> "ModelVersion":
+    """A version by its number or by an alias.
+
+    Raises:
+        UserError: there is none; the line says which there are.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client
+    try:
+        if str(version).isdigit():
+            return client.get_model_version(model, str(version))
+        return client.get_model_version_by_alias(model, str(version))
+    except MlflowException:
+        versions = client.search_model_versions(f"name = '{model}'")
+        there = sorted(int(found.version) for found in versions)
+        has = f"it has {', '.join(map(str, there))}" if there else "it has none; register first"
+        raise UserError(
+            f"{tracking.public_uri}: model {model!r} has no version {version}; {has}"
+        ) from None
+
+
+def aliases(tracking: Tracking, model: str) -> dict[str, int]:
+    """Alias → version of the registered model.
+
+    Raises:
+        UserError: no such model.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = tracking.client.get_registered_model(model).aliases
+    except MlflowException:
+        raise UserError(
+            f"{tracking.public_uri}: no registered model {model!r}; register a candidate first"
+        ) from None
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def load_version(tracking: Tracking, model: str, version: int | str) -> Bundle:
+    """The bundle of a version, by number or alias; no code that the store holds is run.
+
+    Raises:
+        UserError: no such version, or the stored bundle is not the one that was registered.
+    """
+    found = version_of(tracking, model, version)
+    with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
+        bundle = read_bundle(folder)
+    if bundle.digest != found.tags.get(f"{PREFIX}bundle_digest"):
+        raise UserError(
+            f"{tracking.public_uri}: the stored bundle of {model} version {found.version} is not "
+            "the one that was registered; register it again, and find out who changed it"
+        )
+    return bundle
+
+
+def logged_model_id(version: "ModelVersion") -> str:
+    """The logged model behind a version; a listing leaves ``model_id`` out, the source never."""
+    return str(version.source).removeprefix("models:/")
+
+
+def _ensure_model(tracking: Tracking, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tracking.client.create_registered_model(model)
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _same_version(
+    tracking: Tracking, model: str, model_digest: str, bundle_digest: str
+) -> "ModelVersion | None":
+    wanted = {"model_digest": model_digest, "bundle_digest": bundle_digest}
+    clauses = [f"tags.`{PREFIX}{key}` = '{value}'" for key, value in wanted.items()]
+    found = tracking.client.search_model_versions(" and ".join([f"name = '{model}'", *clauses]))
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _align_alias(tracking: Tracking, model: str, version: int, verdict: str) -> None:
+    standing = aliases(tracking, model)
+    deserves = verdict == "promote" and standing.get(CHAMPION) != version
+    if deserves:
+        tracking.client.set_registered_model_alias(model, CANDIDATE, str(version))
+    elif standing.get(CANDIDATE) == version:
+        tracking.client.delete_registered_model_alias(model, CANDIDATE)
