@@ -57,8 +57,8 @@ def _relation_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterat
     if src == dst:
         loops = edges.select(pl.len(), (pl.col("src") == pl.col("dst")).sum())
         total, count = loops.collect(engine="streaming").row(0)
-        detail = "edges from a node to itself; drop them unless they mean something"
-        yield Fact("self_loop", table, None, "warning", count, total, detail)
+        detail, advice = "edges from a node to itself", "drop them unless they mean something"
+        yield Fact("self_loop", table, None, "warning", count, total, detail, advice)
     for column in ("src", "dst"):
         degrees = edges.group_by(column).agg(degree=pl.len())
         middle = pl.col("degree").median()

@@ -16,7 +16,11 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of the fact table; ``total`` is how many rows or things were looked at."""
+    """One row of the fact table.
+
+    ``total`` is how many rows or things were looked at, ``detail`` what is counted and which
+    rates or sizes were met, ``advice`` what to do about violations.
+    """
 
     check: str
     table: str
@@ -25,6 +29,7 @@ class Fact:
     violations: int
     total: int
     detail: str
+    advice: str = ""
 
     @property
     def subject(self) -> str:

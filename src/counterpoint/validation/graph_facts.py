@@ -76,22 +76,22 @@ def _table_facts(folder: DataFolder, table: str) -> Iterator[Fact]:
     rules = row_rules(folder, table, rows.collect_schema().names())
     total, counts = broken_counts(rows, rules)
     for rule, count in zip(rules, counts, strict=True):
-        detail = f"rows {rule.fault}; {rule.advice}"
-        yield Fact(rule.check, table, rule.column, "critical", count, total, detail)
+        detail = f"rows {rule.fault}"
+        yield Fact(rule.check, table, rule.column, "critical", count, total, detail, rule.advice)
     for column, node_type in end_columns(folder.schema, table).items():
         count = _count(dangling_ids(folder, table, column))
-        detail = f"rows whose id nodes/{node_type} lacks; add the nodes or drop the rows"
-        yield Fact("dangling", table, column, "critical", count, total, detail)
+        detail, advice = f"ids that nodes/{node_type} lacks", "add the nodes or drop the rows"
+        yield Fact("dangling", table, column, "critical", count, total, detail, advice)
     extra = _extra(repeated_keys(folder, table))
     if table.startswith("nodes/"):
-        detail = "rows that repeat an earlier id; keep one row a node"
-        yield Fact("duplicate_node", table, "id", "critical", extra, total, detail)
+        detail, advice = "rows that repeat an earlier id", "keep one row a node"
+        yield Fact("duplicate_node", table, "id", "critical", extra, total, detail, advice)
     elif table.startswith("tasks/"):
-        detail = "rows that repeat an earlier entity; keep one row an entity"
-        yield Fact("duplicate_entity", table, None, "critical", extra, total, detail)
+        detail, advice = "rows that repeat an earlier entity", "keep one row an entity"
+        yield Fact("duplicate_entity", table, None, "critical", extra, total, detail, advice)
     else:
-        detail = "rows that repeat an earlier edge; the graph keeps one of them"
-        yield Fact("duplicate_edge", table, None, "warning", extra, total, detail)
+        detail, advice = "rows that repeat an earlier edge", "the graph keeps one of them"
+        yield Fact("duplicate_edge", table, None, "warning", extra, total, detail, advice)
 
 
 def _count(rows: "pl.LazyFrame") -> int:

@@ -30,7 +30,7 @@ from counterpoint.validation.expectations import (
 )
 from counterpoint.validation.facts import Fact, fact_frame
 from counterpoint.validation.frames import column_names, fact_row, table_frame, table_rows
-from counterpoint.validation.gate import Judgement, built_suite, judged
+from counterpoint.validation.gate import Judgement, Outcome, built_suite, judged
 from counterpoint.validation.graph_facts import graph_facts
 
 ROW_CAP = 2_000_000  # the facts count over all rows; the native suites may look at a part
@@ -60,7 +60,7 @@ class Verdict:
     @property
     def line(self) -> str:
         """The failure in one line: file, name, count, what is wrong."""
-        file = self.table if self.table in ("facts", "folder") else f"{self.table}.parquet"
+        file = self.table if self.table == "folder" else f"{self.table}.parquet"
         count = "" if self.violations is None else f" {self.violations} of {self.total}"
         return f"{file}: {self.name}:{count} {self.detail}".rstrip()
 
@@ -83,6 +83,7 @@ class ValidationResult:
         return {
             "name": self.name,
             "passed": self.passed,
+            "failures": self.failures(),
             "failed": {
                 severity: len(self.failures(severity))
                 for severity in ("critical", "warning", "info")
@@ -163,25 +164,31 @@ def _result(
     facts: list[Fact],
 ) -> ValidationResult:
     fact_of = {fact.name: fact for fact in facts}
-    verdicts = []
-    for table, judgement in judgements.items():
-        for outcome in judgement.outcomes:
-            expected, fact = outcome.expected, fact_of.get(outcome.expected.name)
-            verdicts.append(
-                Verdict(
-                    name=expected.name,
-                    table=table if fact is None else fact.table,
-                    severity=expected.severity,
-                    success=outcome.success,
-                    violations=outcome.violations,
-                    total=outcome.total if fact is None else fact.total,
-                    detail=outcome.remark or outcome.expected.advice
-                    if fact is None
-                    else fact.detail,
-                )
-            )
+    verdicts = [
+        _verdict(table, outcome, fact_of.get(outcome.expected.name))
+        for table, judgement in judgements.items()
+        for outcome in judgement.outcomes
+    ]
     passed = all(judgement.passed for judgement in judgements.values())
     return ValidationResult(folder.schema.name, tuple(sizes), tuple(verdicts), passed)
+
+
+def _verdict(table: str, outcome: Outcome, fact: Fact | None) -> Verdict:
+    expected = outcome.expected
+    advice = expected.advice if fact is None else fact.advice
+    parts = [
+        "" if fact is None else fact.detail,
+        "" if outcome.success else outcome.remark or advice,
+    ]
+    return Verdict(
+        name=expected.name,
+        table=table if fact is None else fact.table,
+        severity=expected.severity,
+        success=outcome.success,
+        violations=outcome.violations,
+        total=outcome.total if fact is None else fact.total,
+        detail="; ".join(part for part in parts if part),
+    )
 
 
 def _write(

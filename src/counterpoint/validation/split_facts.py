@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from counterpoint.data.folder import DataFolder
 from counterpoint.data.rules import positive_rows, split_counts
-from counterpoint.data.schema import Task, TaskKind
+from counterpoint.data.schema import SCHEMA_FILE, Task, TaskKind
 from counterpoint.data.splits import SPLITS, assigned_rows
 from counterpoint.validation.facts import Fact, Severity
 
@@ -73,14 +73,14 @@ def _balance_facts(name: str, task: Task, rows: "pl.LazyFrame") -> Iterator[Fact
     counts = split_counts(rows, task)
     empty = [split for split, (size, _) in counts.items() if size == 0]
     sizes = ", ".join(f"{split} {size}" for split, (size, _) in counts.items())
-    detail = f"splits without rows ({sizes}); change split in dataset.yaml"
-    yield Fact("empty_split", table, None, "critical", len(empty), len(SPLITS), detail)
+    detail, advice = f"splits without rows ({sizes})", f"change split in {SCHEMA_FILE}"
+    yield Fact("empty_split", table, None, "critical", len(empty), len(SPLITS), detail, advice)
     if task.kind is not TaskKind.BINARY:
         return
     single = [split for split, (size, ones) in counts.items() if size and ones in (0, size)]
     ones = ", ".join(f"{split} {ones} of {size}" for split, (size, ones) in counts.items())
-    detail = f"splits of one class (positives: {ones}); AUC needs both, change split or the labels"
-    yield Fact("one_class", table, None, "critical", len(single), len(SPLITS), detail)
+    detail, advice = f"splits of one class (positives: {ones})", "change split or the labels"
+    yield Fact("one_class", table, None, "critical", len(single), len(SPLITS), detail, advice)
     rates = {split: ones / size for split, (size, ones) in counts.items() if size}
     base = rates.get(TRAIN, 0.0)
     drifted = [s for s in HELD_OUT if s in rates and abs(rates[s] - base) > DRIFT_BOUND * base]
@@ -106,11 +106,9 @@ def _funnel_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator
     )
     total = positives.select(pl.len()).collect(engine="streaming").item()
     count = orphans.select(pl.len()).collect(engine="streaming").item()
-    detail = (
-        f"positives that are absent or not positive in the parent {task.parent}; "
-        "correct the labels or remove parent from dataset.yaml"
-    )
-    yield Fact("funnel", f"tasks/{name}", None, "critical", count, total, detail)
+    detail = f"positives that are absent or not positive in the parent {task.parent}"
+    advice = f"correct the labels or remove parent from {SCHEMA_FILE}"
+    yield Fact("funnel", f"tasks/{name}", None, "critical", count, total, detail, advice)
 
 
 def _time_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator[Fact]:
@@ -137,7 +135,7 @@ def _time_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator[F
         .select(pl.len(), (pl.col("time") > pl.col("first")).sum())
     )
     total, count = late.collect(engine="streaming").row(0)
-    detail = f"training rows later than the first held-out entity; split by {by}"
+    detail = f"training rows later than the first held-out entity (split by {by})"
     severity: Severity = "critical" if by == "time" else "warning"
     yield Fact("time_order", f"tasks/{name}", None, severity, count, total, detail)
 
@@ -149,8 +147,8 @@ def _split_overlap(name: str, task: Task, rows: "pl.LazyFrame") -> Fact:
     total, count = (
         splits.select(pl.len(), (pl.col("splits") > 1).sum()).collect(engine="streaming").row(0)
     )
-    detail = "entities that stand in two splits; give each entity one split"
-    return Fact("split_overlap", f"tasks/{name}", None, "critical", count, total, detail)
+    detail, advice = "entities that stand in two splits", "give each entity one split"
+    return Fact("split_overlap", f"tasks/{name}", None, "critical", count, total, detail, advice)
 
 
 def _cross_task_overlap(folder: DataFolder, name: str, assigned: Assigned) -> Fact:
@@ -170,6 +168,8 @@ def _cross_task_overlap(folder: DataFolder, name: str, assigned: Assigned) -> Fa
         "mask": "they are trained on, their edges leave the graph",
         "allow": "they are trained on and stay in the graph",
     }[policy]
-    detail = f"training rows that another task holds out; cross_task {policy}: {consequence}"
+    detail = f"training rows that another task holds out (cross_task: {policy})"
     severity: Severity = "warning" if policy == "allow" else "info"
-    return Fact("cross_task_overlap", f"tasks/{name}", None, severity, count, total, detail)
+    return Fact(
+        "cross_task_overlap", f"tasks/{name}", None, severity, count, total, detail, consequence
+    )
