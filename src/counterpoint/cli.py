@@ -181,6 +181,34 @@ def pipeline_dvc() -> None:
     print(dvc_yaml(), end="")
 
 
+@pipeline_app.command("compile")
+def pipeline_compile(
+    output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
+) -> None:
+    """Compile the KFP pipeline of this checkout."""
+    from counterpoint.stages.kfp import compile_pipeline
+
+    print(f"{compile_pipeline(Path.cwd(), output)} is compiled.")
+
+
+@pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
+def pipeline_run(
+    local: Annotated[bool, typer.Option("--local", help="Run here, by kfp.local.")] = False,
+    params: ParamsFile = Path("params.yaml"),
+    root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
+) -> None:
+    """Run the KFP pipeline of this checkout."""
+    from counterpoint.stages.kfp import run_local
+    from counterpoint.stages.params import read_params
+
+    if not local:
+        raise UserError(
+            "--local is needed: a cluster is given the compiled YAML (pipeline compile)"
+        )
+    run_local(Path.cwd(), read_params(params), root)
+    print(f"The pipeline's artefacts are in {root}.")
+
+
 def _tracking(work: Path) -> Any:
     from counterpoint.registry.tracking import connect
 
@@ -276,3 +304,7 @@ def main() -> None:
         log.write_text(traceback.format_exc())
         print(f"internal error: {type(fault).__name__}: {fault}; details in {log}", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
