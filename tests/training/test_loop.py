@@ -1,0 +1,137 @@
+"""The loop: reproducible, resumable to the same bits, and it learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from counterpoint.graph.views import TrainingGraph
+from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
+from counterpoint.training.loop import Trainer
+from counterpoint.training.settings import TrainSettings, cell_named
+
+SETTINGS = TrainSettings.model_validate(
+    {
+        "encoder": {"width": 8, "layers": 1, "dropout": 0.2},
+        "sharing": {"width": 8, "tower_width": 8, "experts": 2},
+        "batch_size": 100,
+        "epochs": 4,
+        "threads": 1,
+        "weighting": {"aux_ts": {"hidden": 8}},
+    }
+)
+CELLS = ["shared_bottom-gcn-fixed", "mmoe-hgn-uncertainty", "shared_bottom-gat-aux_ts"]
+
+
+def trainer(graph: TrainingGraph, cell: str, **changes: object) -> Trainer:
+    settings = SETTINGS.model_copy(update=changes)
+    return Trainer(graph, cell_named(cell), graph.meta.tasks, settings, seed=3)
+
+
+def state(made: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("fanouts", [None, (3,)])
+def test_same_seed_same_bits(
+    market_graph: TrainingGraph, cell: str, fanouts: tuple[int, ...] | None
+) -> None:
+    runs = []
+    for noise in (0, 1):
+        torch.manual_seed(noise)  # the caller's random state must not matter
+        runs.append(trainer(market_graph, cell, epochs=2, fanouts=fanouts).fit())
+    assert equal(runs[0].model.state_dict(), runs[1].model.state_dict())
+    assert runs[0].history == runs[1].history
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_killed_run_goes_on_to_the_same_bits(
+    market_graph: TrainingGraph, cell: str, tmp_path: Path
+) -> None:
+    whole = trainer(market_graph, cell)
+    fit = whole.fit()
+    checkpoint = tmp_path / "c.safetensors"
+
+    class KilledError(Exception):
+        pass
+
+    def killer(epoch: int, score: float) -> None:
+        if epoch == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        trainer(market_graph, cell).fit(checkpoint, every_seconds=0, report=killer)
+    again = trainer(market_graph, cell)
+    resumed = again.fit(checkpoint, every_seconds=1e9)
+    assert again.progress.epoch == 4
+    assert equal(fit.model.state_dict(), resumed.model.state_dict())
+    assert fit.history == resumed.history
+    states = [dict(made.weighting.named_parameters()) for made in (whole, again)]
+    assert equal(states[0], states[1])
+
+
+def test_seeds_differ(market_graph: TrainingGraph) -> None:
+    made = [
+        Trainer(market_graph, cell_named(CELLS[0]), market_graph.meta.tasks, SETTINGS, seed)
+        for seed in (0, 1)
+    ]
+    assert not equal(state(made[0]), state(made[1]))
+
+
+def test_joint_model_and_twin_start_from_the_same_encoder(market_graph: TrainingGraph) -> None:
+    task = {"click": market_graph.meta.tasks["click"]}
+    twin = Trainer(market_graph, cell_named("single_task-gcn-fixed"), task, SETTINGS, 3)
+    joint = trainer(market_graph, CELLS[0])
+    encoder = {name: t for name, t in state(twin).items() if name.startswith("encoder.")}
+    assert encoder
+    assert equal(encoder, state(joint))
+
+
+def test_what_should_learn_moves_and_loss_falls(market_graph: TrainingGraph) -> None:
+    made = trainer(market_graph, CELLS[0], epochs=15, learning_rate=0.02, patience=15)
+    before = state(made)
+    history = made.fit().history
+    moved = [
+        name
+        for name, tensor in made.model.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    ]
+    assert set(moved) == set(before)
+    losses = [row["value"] for row in history if row["name"] == "loss" and row["task"] == "click"]
+    assert losses[-1] < losses[0] - 0.02
+
+
+def test_patience_ends_training_and_the_best_epoch_is_kept(market_graph: TrainingGraph) -> None:
+    made = trainer(market_graph, CELLS[0], epochs=50, patience=2, learning_rate=0.05)
+    fit = made.fit()
+    assert made.progress.epoch < 50
+    assert made.progress.epoch == fit.epoch + 3
+    assert made.validate(99) == pytest.approx(fit.score, abs=1e-7)
+
+
+def test_bf16_trains(market_graph: TrainingGraph) -> None:
+    fit = trainer(market_graph, CELLS[1], bf16=True, epochs=1).fit()
+    assert all(torch.isfinite(t).all() for t in fit.model.state_dict().values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_cuda_agrees_with_the_cpu(market_graph: TrainingGraph) -> None:
+    gpu = TrainingGraph(market_graph.store, "cuda")
+    scores = [trainer(graph, CELLS[0], epochs=2).fit().score for graph in (market_graph, gpu)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_a_checkpoint_restores_nested_state(tmp_path: Path) -> None:
+    nested = {"a": [1, 2.5, None, "x", True], "b": {0: {"c": torch.eye(2)}}, "d": torch.zeros(())}
+    write_checkpoint(tmp_path / "c", nested)
+    found = read_checkpoint(tmp_path / "c")
+    assert found is not None
+    assert found["a"] == nested["a"]
+    assert torch.equal(found["b"][0]["c"], torch.eye(2))
+    assert found["d"].shape == ()
+    assert read_checkpoint(tmp_path / "none") is None
