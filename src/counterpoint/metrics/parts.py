@@ -38,17 +38,18 @@ class Parts:
 
     ``cluster [n]`` is the unit that the bootstrap resamples: the user index for a task on pairs,
     the node index for a task on nodes. ``row [n]`` is the identity of the scored row, so that two
-    models can be shown to have scored the same rows. Arrays are converted to these types.
+    models can be shown to have scored the same rows (both int64). Arrays of other types are
+    converted.
 
     Raises:
         UserError: shapes disagree, rows repeat, or a label or score is out of its range.
     """
 
     kind: Kind
-    cluster: NDArray[np.int64]
-    row: NDArray[np.int64]
+    cluster: NDArray[Any]
+    row: NDArray[Any]
     label: NDArray[Any]
-    score: NDArray[np.float32]
+    score: NDArray[Any]
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -83,12 +84,12 @@ class Parts:
         return len(self.row)
 
     @property
-    def rank(self) -> NDArray[np.float32]:
+    def rank(self) -> NDArray[Any]:
         """Rank of each held-out positive of a link task, ``[n]``."""
         return self.score
 
     @property
-    def n_candidates(self) -> NDArray[np.int64]:
+    def n_candidates(self) -> NDArray[Any]:
         """Size of the candidate set of each held-out positive of a link task, ``[n]``."""
         return self.label
 

@@ -156,14 +156,12 @@ def default_margin(metric: str, twin_validation: Sequence[Parts]) -> float:
     return rule.amount * float(np.mean([value(metric, parts) for parts in twin_validation]))
 
 
-def _label_frequencies(parts: Parts) -> NDArray[np.float32]:
+def _label_frequencies(parts: Parts) -> NDArray[np.float64]:
     """The same score for every row: class shares, label rates or the mean label."""
     label = parts.label
     if parts.kind == "multiclass":
         label = np.eye(parts.score.shape[1])[label]
-    return np.broadcast_to(label.mean(axis=0, dtype=np.float64), parts.score.shape).astype(
-        np.float32
-    )
+    return np.broadcast_to(label.mean(axis=0, dtype=np.float64), parts.score.shape)
 
 
 def _auc(parts: Parts) -> float:
