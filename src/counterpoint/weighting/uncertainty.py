@@ -1,5 +1,7 @@
 """Homoscedastic uncertainty weighting (Kendall et al. 2018, in the form of MoGENet eq. 6)."""
 
+import math
+
 import torch
 from pydantic import PositiveFloat
 from torch import nn
@@ -15,7 +17,7 @@ from counterpoint.weighting.contract import (
 
 
 class UncertaintySettings(Strict):
-    """``cap`` bounds every weight; ``normalised`` divides weights by their mean."""
+    """``cap`` bounds every weight; ``normalised`` divides the weights by their mean after that."""
 
     learning_rate: PositiveFloat = 0.01
     cap: PositiveFloat = 20.0
@@ -34,8 +36,8 @@ class Uncertainty(Weighting):
         self, tasks: tuple[str, ...], targets: tuple[str, ...], settings: UncertaintySettings
     ) -> None:
         super().__init__(tasks, targets)
-        self.log_variance = nn.Parameter(torch.zeros(len(tasks)))
-        self.floor = -float(torch.tensor(settings.cap).log())
+        self.floor = -math.log(settings.cap)
+        self.log_variance = nn.Parameter(torch.full((len(tasks),), max(0.0, self.floor)))
         self.normalised = settings.normalised
         self.optimizer = torch.optim.Adam([self.log_variance], settings.learning_rate)
 
@@ -47,13 +49,19 @@ class Uncertainty(Weighting):
         applied = weights / weights.mean() if self.normalised else weights
         by_task = dict(zip(self.tasks, applied.tolist(), strict=True))
         set_gradients(problem, losses.weighted_sum(by_task))
-        stacked = torch.stack([means[task].detach() for task in self.tasks])
-        self._move(problem.reduce(stacked).to(weights), weights)
+        slopes = [
+            1 - weight * means[task].detach().to(weight)
+            # a task without rows says nothing of its loss
+            if len(losses.per_example[task])
+            else torch.zeros_like(weight)
+            for task, weight in zip(self.tasks, weights, strict=True)
+        ]
+        self._move(problem.reduce(torch.stack(slopes)))
         return Decision(as_floats(means), by_task)
 
-    def _move(self, losses: torch.Tensor, weights: torch.Tensor) -> None:
+    def _move(self, slope: torch.Tensor) -> None:
         assert self.optimizer is not None
-        self.log_variance.grad = 1 - weights * losses
+        self.log_variance.grad = slope
         self.optimizer.step()
         with torch.no_grad():
             self.log_variance.clamp_(min=self.floor, max=10.0)
