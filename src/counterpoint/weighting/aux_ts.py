@@ -123,9 +123,9 @@ class AuxTS(Weighting):
 
     def _signals(self, problem: Problem, means: dict[str, Tensor], cosines: Tensor) -> Tensor:
         losses = problem.reduce(torch.stack([means[task].detach() for task in self.tasks]))
-        if not bool(self.initial.any()):
-            places = [self.tasks.index(task) for task in self.targets]
-            self.initial.copy_(losses[places])
+        first = losses[[self.tasks.index(task) for task in self.targets]]
+        # a target without rows has no first loss yet
+        self.initial.copy_(torch.where(self.initial == 0, first, self.initial))
         if self.settings.similarities == "all":
             cosines = cosines.flatten().expand(len(self.tasks), -1)
         types = torch.eye(len(self.tasks), dtype=losses.dtype, device=losses.device)
@@ -153,11 +153,9 @@ class AuxTS(Weighting):
 
     def _meta_gradient(self, problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
         means = problem.meta_losses(parameters).means()
-        scale = self.initial.clamp(min=1e-12) if len(self.targets) > 1 else None
-        terms = [
-            means[task] if scale is None else means[task] / scale[place].to(means[task])
-            for place, task in enumerate(self.targets)
-        ]
+        alone = len(self.targets) == 1
+        scale = torch.where((self.initial == 0) | alone, 1.0, self.initial)
+        terms = [means[task] / scale[place] for place, task in enumerate(self.targets)]
         names = list(parameters)
         found = torch.autograd.grad(
             torch.stack(terms).sum(), [parameters[name] for name in names], allow_unused=True
