@@ -193,6 +193,11 @@ def test_one_fault_gives_one_line(market, tmp_path):
     ]
 
 
+def test_a_null_end_is_not_also_dangling(market, tmp_path):
+    market.put("relations/follows", "src", 3, None)
+    assert len(faults(market.write(tmp_path))) == 1
+
+
 def test_all_faults_are_told_at_once(market, tmp_path):
     market.put("nodes/user", "age", 3, None)
     market.put("tasks/topic", "label", 3, 7)

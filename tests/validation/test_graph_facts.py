@@ -182,6 +182,7 @@ def _with_times(market, by):
 @pytest.mark.parametrize("by", ["random", "time", "leave_last_out"])
 def test_computed_splits_leak_nothing(market, tmp_path, by):
     _with_times(market, by)
+    market.change("tasks/buy", time=pl.col("time").reverse())  # held out late, clicked early
     facts = _facts(market, tmp_path)
     broken = {fact.check for fact in facts.values() if fact.violations}
     assert not broken & {"split_overlap", "cross_task_overlap", "time_order", "funnel"}
@@ -211,13 +212,20 @@ def test_null_times_do_not_stop_the_facts(market, tmp_path):
 
 
 def test_positives_of_the_training_split_alone_connect_a_node(market, tmp_path):
-    market.rewrite(relations={"clicked": {"from_task": "click"}})
+    market.rewrite(cross_task="allow", relations={"clicked": {"from_task": "click"}})
     for table in ("relations/follows", "relations/similar"):
         market.tables.pop(table)
+    train = (pl.col("src") == "u00") & (pl.col("split") == "train")
+    test = (pl.col("src") == "u01") & (pl.col("split") == "test")
+    market.change("tasks/click", label=(train | test).cast(pl.Int64))
     fact = _facts(market, tmp_path)["fact:isolated_seed:tasks/click.src"]
+    assert (fact.violations, fact.total) == (39, 40)
+
+
+def test_a_training_row_at_the_time_of_the_first_held_out_is_in_order(market, tmp_path):
     click = market.tables["tasks/click"]
-    seen = click.filter((pl.col("split") == "train") & (pl.col("label") == 1))["src"].n_unique()
-    assert (fact.violations, fact.total) == (40 - seen, 40)
+    market.put("tasks/click", "time", 0, click.filter(pl.col("split") != "train")["time"].min())
+    assert _facts(market, tmp_path)["fact:time_order:tasks/click"].violations == 0
 
 
 @pytest.mark.parametrize(("policy", "edges"), [("drop", 0), ("mask", 0), ("allow", 1)])
