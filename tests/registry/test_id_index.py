@@ -3,7 +3,7 @@ import pytest
 
 from counterpoint.registry.id_index import IdIndex
 
-NUMBERS = IdIndex.of(np.asarray([30, 10, 2**60 + 1]))
+NUMBERS = IdIndex.of(np.asarray([30, 10, 2**60 + 1, 2**61]))
 NAMES = IdIndex.of(np.asarray(["c", "a", "bb"], dtype=object))
 
 
@@ -15,7 +15,8 @@ NAMES = IdIndex.of(np.asarray(["c", "a", "bb"], dtype=object))
         ([10.0, float("nan")], [1, -1]),
         ([10, None, "x", 10.5], [1, -1, -1, -1]),
         ([2**60], [-1]),
-        ([99, 2**61], [-1, -1]),
+        ([99, 2**62], [-1, -1]),
+        ([float(2**61)], [-1]),  # may have been 2**61 + 1
         ([], []),
     ],
 )

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +11,7 @@ from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.served import log_model, requirements, stored, stored_bundle_digest
 from counterpoint.registry.tracking import experiment_id
 
-from .conftest import examples, heads, make_bundle
+from .conftest import ITEMS, USERS, examples, heads, make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,20 @@ def test_the_manifest_is_verified_before_anything_is_loaded(logged, tracking):
         (local / "artifacts/bundle/bundle.json").write_text("{}")
         with pytest.raises(UserError, match=r"bundle.json: its SHA-256 is not the manifest's"):
             mlflow.pyfunc.load_model(str(local))
+
+
+def test_ids_beyond_the_integers_of_a_float_are_no_hindrance(tracking, tmp_path):
+    big = 2**60 + 1
+    moved = [{**row} for row in examples(heads())]
+    for row in moved:
+        for column in ("id", "dst"):
+            if isinstance(row.get(column), int):
+                row[column] += big
+    ids = {"user": np.asarray(USERS, dtype=object), "item": np.asarray(ITEMS) + big}
+    folder = make_bundle(tmp_path / "big", ids=ids, examples=moved)
+    run = tracking.client.create_run(experiment_id(tracking, "served"))
+    logged = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder), None)
+    assert str(logged.status) == "READY"
 
 
 def test_the_stored_digest_is_read_from_the_store(logged, tracking, folder):

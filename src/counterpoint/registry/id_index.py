@@ -38,5 +38,5 @@ class IdIndex:
         numbers = pd.to_numeric(pd.Series(asked), errors="coerce").to_numpy()
         if numbers.dtype.kind != "f":
             return numbers, np.ones(len(numbers), dtype=bool)
-        valid = numbers == np.floor(numbers)
+        valid = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)  # exact in a float
         return np.where(valid, numbers, 0).astype(np.int64), valid

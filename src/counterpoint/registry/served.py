@@ -104,7 +104,7 @@ def _save(
             python_model=str(CODE),
             artifacts={name: str(path) for name, path in artifacts.items()},
             signature=_signature(bundle),
-            input_example=_example_frame(bundle),
+            input_example=_example_frame(bundle, next(iter(bundle.contents.tasks))),
             pip_requirements=requirements(wheel),
         )
     for cache in model.rglob("__pycache__"):
@@ -133,20 +133,24 @@ def _signature(bundle: Bundle) -> "ModelSignature":
     return ModelSignature(Schema(takes), Schema(gives))
 
 
-def _example_frame(bundle: Bundle) -> "pd.DataFrame":
+def _example_frame(bundle: Bundle, task: str) -> "pd.DataFrame":
+    """The examples of one task. (In a frame of several, MLflow makes floats of integer ids.)"""
     import pandas as pd
 
-    rows = [{k: v for k, v in row.items() if k != "score"} for row in bundle.examples]
-    return pd.DataFrame(rows)
+    rows = [row for row in bundle.examples if row["task"] == task]
+    return pd.DataFrame(rows).drop(columns="score")
 
 
 def _check_scores(tracking: Tracking, logged: "LoggedModel", bundle: Bundle) -> None:
     import mlflow.pyfunc
 
-    with stored(tracking, logged.model_id) as model, without_mlflow_warnings():
-        scores = mlflow.pyfunc.load_model(str(model)).predict(_example_frame(bundle))
-    for row, example in enumerate(bundle.examples):
-        column = score_column(bundle.contents.tasks[example["task"]].kind)
-        found = scores[column].iloc[row]
-        if not np.allclose(found, example["score"], rtol=_TOLERANCE, atol=_TOLERANCE):
-            raise RuntimeError(f"model {logged.name}: once stored it scores {found} for {example}")
+    with stored(tracking, logged.model_id) as folder, without_mlflow_warnings():
+        model = mlflow.pyfunc.load_model(str(folder))
+        for task, contents in bundle.contents.tasks.items():
+            found = model.predict(_example_frame(bundle, task))[score_column(contents.kind)]
+            stated = [row["score"] for row in bundle.examples if row["task"] == task]
+            if not np.allclose(found.tolist(), stated, rtol=_TOLERANCE, atol=_TOLERANCE):
+                raise RuntimeError(
+                    f"model {logged.name}, task {task!r}: training scored its examples {stated}, "
+                    f"the stored model {found.tolist()}"
+                )
