@@ -8,6 +8,7 @@ import pytest
 from counterpoint.data.schema import Split
 from counterpoint.errors import UserError
 from counterpoint.validation.graph_facts import graph_facts
+from counterpoint.validation.split_facts import _drifts
 
 
 def _put(table, column, value, row=3):
@@ -151,6 +152,20 @@ def test_each_fault_is_caught_by_its_fact(market, tmp_path, case):
     assert fact.severity == (
         "warning" if case in WARNING else "info" if case in INFO else "critical"
     )
+
+
+@pytest.mark.parametrize(
+    ("rate", "base", "rows", "drifts"),
+    [
+        (0.16, 0.1, 10_000, True),
+        (0.04, 0.1, 10_000, True),
+        (0.14, 0.1, 10_000, False),  # a clear difference, but within the bound
+        (0.16, 0.1, 100, False),  # beyond the bound, but chance
+        (0.01, 0.0, 100, True),
+    ],
+)
+def test_a_rate_drifts_where_the_difference_is_large_and_no_chance(rate, base, rows, drifts):
+    assert _drifts(rate, base, rows) is drifts
 
 
 def test_other_facts_wait_until_the_tables_are_whole(market, tmp_path):

@@ -1,5 +1,6 @@
 """Facts of tasks and their splits: balance, drift, funnels, overlap, order in time."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,10 +84,16 @@ def _balance_facts(name: str, task: Task, rows: "pl.LazyFrame") -> Iterator[Fact
     yield Fact("one_class", table, None, "critical", len(single), len(SPLITS), detail, advice)
     rates = {split: ones / size for split, (size, ones) in counts.items() if size}
     base = rates.get(TRAIN, 0.0)
-    drifted = [s for s in HELD_OUT if s in rates and abs(rates[s] - base) > DRIFT_BOUND * base]
+    drifted = [s for s in HELD_OUT if s in rates and _drifts(rates[s], base, counts[s][0])]
     shown = ", ".join(f"{split} {rate:.4f}" for split, rate in rates.items())
-    detail = f"splits whose positive rate differs from train's by over {DRIFT_BOUND:.0%} ({shown})"
+    detail = f"splits whose positive rate is over {DRIFT_BOUND:.0%} off that of train ({shown})"
     yield Fact("rate_drift", table, None, "warning", len(drifted), len(HELD_OUT), detail)
+
+
+def _drifts(rate: float, base: float, rows: int) -> bool:
+    """Whether a rate among ``rows`` is off by more than the bound and three standard errors."""
+    chance = 3 * math.sqrt(base * (1 - base) / rows)
+    return abs(rate - base) > max(DRIFT_BOUND * base, chance)
 
 
 def _funnel_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator[Fact]:
