@@ -6,7 +6,6 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models import Model, SharingSettings, make_model
 from counterpoint.nn.encoders import EncoderSettings
 
-ENCODER = EncoderSettings(width=4, layers=2)
 SHARING = SharingSettings(width=5, experts=3, tower_width=4)
 
 
@@ -15,11 +14,17 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
     """Make an architecture over an encoder for some tasks of the market, all unless named."""
 
     def tiny(
-        architecture: str, encoder: str, tasks: tuple[str, ...] = (), experts: int = 3
+        architecture: str,
+        encoder: str,
+        tasks: tuple[str, ...] = (),
+        *,
+        experts: int = 3,
+        layers: int = 2,
     ) -> Model:
         meta = market_graph.meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}
         sharing = SHARING.model_copy(update={"experts": experts})
-        return make_model(architecture, encoder, meta, chosen, ENCODER, sharing)
+        settings = EncoderSettings(width=4, layers=layers)
+        return make_model(architecture, encoder, meta, chosen, settings, sharing)
 
     return tiny

@@ -41,7 +41,7 @@ def check_model(model: Model, step: Step, *, idle: Collection[str] = (), seed: i
     with torch.no_grad():
         for parameter in tested.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    case = _Case(tested, _in_float64(step), generator, frozenset(idle))
+    case = _Case(tested, in_float64(step), generator, frozenset(idle))
     for invariant in INVARIANTS:
         invariant(case)
 
@@ -85,7 +85,8 @@ class _Case:
         }
 
 
-def _in_float64(step: Step) -> Step:
+def in_float64(step: Step) -> Step:
+    """The step for a model in float64: features and real labels with it."""
     views: dict[int, View] = {}
     batches = {}
     for task, batch in step.batches.items():

@@ -121,6 +121,8 @@ def per_example_loss(kind: TaskKind, logits: Tensor, label: Tensor) -> Tensor:
         return nn.functional.cross_entropy(logits, label, reduction="none")
     if kind is TaskKind.REGRESSION:
         return (logits - label) ** 2
+    # of one type: with float32 labels torch is right to 1e-6 alone, whatever the logits are
+    label = label.to(logits.dtype)
     loss = nn.functional.binary_cross_entropy_with_logits(logits, label, reduction="none")
     return loss.mean(-1) if kind is TaskKind.MULTILABEL else loss
 

@@ -1,0 +1,86 @@
+"""Every architecture over every encoder keeps the contract, and so does every weighting of it."""
+
+import pytest
+import torch
+from torch.func import functional_call
+
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK
+from counterpoint.models.checks import check_model, in_float64
+from counterpoint.models.contract import Step, per_example_loss
+from counterpoint.nn.encoders import ENCODERS
+from counterpoint.weighting import WEIGHTINGS, Losses, Problem, make_weighting
+from counterpoint.weighting.checks import check_weighting
+
+# a binary task on pairs, its child in the funnel, classes and labels of nodes
+TASKS = ("click", "buy", "topic", "tags")
+SETTINGS = {"aux_ts": {"hidden": 8}}
+
+
+@pytest.fixture(params=ENCODERS)
+def encoder(request):
+    return request.param
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request):
+    return request.param
+
+
+@pytest.fixture
+def tasks(architecture):
+    return TASKS[:1] if architecture == SINGLE_TASK else TASKS
+
+
+@pytest.fixture
+def make_pair(make_tiny, market_step, architecture, encoder, tasks):
+    """Make a model with so many layers, and a step for it."""
+
+    def pair(layers):
+        torch.manual_seed(0)
+        model = make_tiny(architecture, encoder, tasks, layers=layers)
+        whole = market_step(model.depth)
+        return model, Step({name: whole.batches[name] for name in tasks})
+
+    return pair
+
+
+def test_model(make_pair, encoder):
+    # without messages nobody hears of shops, and no task is about them
+    idle = ["encoder.input.types.[shop].ids.weight"] if encoder == "mlp" else []
+    check_model(*make_pair(layers=2), idle=idle)
+
+
+def flipped(first, second):
+    """The state of an AUX-TS in another, whose tasks and targets are in reverse."""
+    second.load_state_dict(first.state_dict())
+    second.initial.copy_(first.initial.flip(0))
+    with torch.no_grad():
+        weight, types = second.network[0].weight, slice(1, 1 + len(first.tasks))
+        weight[:, types] = weight[:, types].flip(1)
+        weight[:, types.stop :] = weight[:, types.stop :].flip(1)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_weighting(make_pair, tasks, weighting):
+    model, step = make_pair(layers=1)
+    model, step = model.double().eval(), in_float64(step)
+
+    def losses(parameters):
+        logits = functional_call(model, dict(parameters), (step,)).logits
+        return Losses(
+            {
+                task: per_example_loss(model.tasks[task].kind, found, step.batches[task].label)
+                for task, found in logits.items()
+            }
+        )
+
+    own = dict(model.named_parameters())
+    problem = Problem(losses, losses, own, model.parameter_groups(), learning_rate=0.01)
+    check_weighting(
+        lambda tasks, targets: make_weighting(
+            weighting, tasks, targets, SETTINGS.get(weighting, {})
+        ),
+        problem,
+        tasks[:2],
+        reorder=flipped if weighting == "aux_ts" else None,
+    )
