@@ -32,11 +32,12 @@ def test_one_task_gives_one_column_of_numbers(bundle):
     np.testing.assert_allclose(scores["probability"], sigmoid(np.asarray(logits)), rtol=1e-5)
 
 
-def test_a_huge_logit_does_not_overflow(tmp_path):
-    shifted = make_bundle(tmp_path / "bundle", heads=heads(1e4))
+@pytest.mark.parametrize(("shift", "probability"), [(1e4, 1), (-1e4, 0)])
+def test_a_huge_logit_does_not_overflow(tmp_path, shift, probability):
+    shifted = make_bundle(tmp_path / "bundle", heads=heads(shift))
     frame = pd.DataFrame({"task": ["churn", "topic"], "id": ["u1", 10]})
     scores = score(read_bundle(shifted), frame)["probability"]
-    assert scores[0] == 1
+    assert scores[0] == probability
     assert sum(scores[1]) == pytest.approx(1)
 
 
