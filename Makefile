@@ -20,7 +20,7 @@ install: .venv/installed  ## .venv from the hash-locked lock
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) "$$(grep -o '^uv==[^ ]*' requirements.lock)"
-	$(BIN)/uv pip install --quiet --python .venv --no-deps --require-hashes -r requirements.lock \
+	$(BIN)/uv pip install --quiet --python .venv --no-deps --require-hashes --compile-bytecode -r requirements.lock \
 	  || $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

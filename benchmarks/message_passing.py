@@ -41,16 +41,6 @@ def gradients(function: Callable[..., Tensor], *inputs: Tensor) -> Arm:
     return lambda: torch.autograd.grad(function(*leaves), leaves, direction)
 
 
-def with_dgl(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The operation over our own Functions and DGL's kernels."""
-
-    def operation(*inputs: Tensor) -> Tensor:
-        with ops.use_backend("dgl"):
-            return function(*inputs)
-
-    return operation
-
-
 def arms(n_nodes: int, n_edges: int) -> Iterator[tuple[str, Arm, Arm]]:
     """Our arm and another on a random graph with as many sources as destinations."""
     generator = torch.Generator().manual_seed(0)
@@ -83,7 +73,6 @@ def arms(n_nodes: int, n_edges: int) -> Iterator[tuple[str, Arm, Arm]]:
         "edge_softmax, 4 heads": (lambda e: ops.edge_softmax(csr, e), (w_heads,)),
         "gather_src": (lambda x: ops.gather_src(csr, x), (x,)),
         "gather_dst": (lambda x: ops.gather_dst(csr, x), (x,)),
-        "gather_src, 4 wide": (lambda x: ops.gather_src(csr, x), (x[:, :4],)),
         "max": (lambda x: ops.max(csr, x), (x,)),
     }
     others: dict[str, dict[str, Callable[..., Tensor]]] = {
@@ -93,14 +82,12 @@ def arms(n_nodes: int, n_edges: int) -> Iterator[tuple[str, Arm, Arm]]:
         },
         "weighted_sum": {
             "dgl u_mul_e_sum": lambda w, x: dgl.ops.u_mul_e_sum(graph, x, w[:, None]),
-            "index_add": lambda w, x: index_add(w[:, None] * x[src]),
         },
         "weighted_sum, 4 heads": {
             "dgl u_mul_e_sum": lambda w, x: dgl.ops.u_mul_e_sum(graph, x, w[:, :, None]),
         },
         "edge_dot": {
             "dgl u_dot_v": lambda y, x: dgl.ops.u_dot_v(graph, x, y),
-            "gather and multiply": lambda y, x: (y[dst] * x[src]).sum(-1),
         },
         "edge_softmax": {"dgl edge_softmax": lambda e: dgl.ops.edge_softmax(graph, e)},
         "edge_softmax, 4 heads": {
@@ -109,15 +96,11 @@ def arms(n_nodes: int, n_edges: int) -> Iterator[tuple[str, Arm, Arm]]:
         },
         "gather_src": {"x[src]": lambda x: x[src]},
         "gather_dst": {"x[dst]": lambda x: x[dst]},
-        "gather_src, 4 wide": {"x[src]": lambda x: x[src]},
         "max": {"dgl copy_u_max": lambda x: dgl.ops.copy_u_max(graph, x)},
     }
     for name, (ours, inputs) in operations.items():
         for other, theirs in others[name].items():
             yield f"{name} / {other}", gradients(ours, *inputs), gradients(theirs, *inputs)
-        if name != "max":  # torch's on either back end
-            name_of_own = f"{name} / own over dgl kernels"
-            yield name_of_own, gradients(ours, *inputs), gradients(with_dgl(ours), *inputs)
 
 
 def medians(ours: Arm, other: Arm, repeats: int) -> tuple[float, float]:

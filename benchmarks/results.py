@@ -26,8 +26,10 @@ from counterpoint.files import (
     write_json,
     write_text,
 )
-from counterpoint.stages.params import Params, parsed_params
-from counterpoint.stages.runner import calls, code_digest, run_if_needed
+from counterpoint.stages.params import Params
+from counterpoint.stages.params_file import parsed_params
+from counterpoint.stages.runner import calls, run_if_needed
+from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES
 
 HERE = Path(__file__).parent
@@ -74,7 +76,7 @@ def study_digest(name: str) -> str:
 
 def source_digest() -> str:
     """One digest over the code of all stages."""
-    return sha256_of_text("".join(code_digest(stage) for stage in STAGES))
+    return sha256_of_text("".join(code_digest(stage.name) for stage in STAGES))
 
 
 def pipeline_params(study: Study, work: Path, data: Path) -> Params:

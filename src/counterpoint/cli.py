@@ -130,7 +130,7 @@ def stage_command(
     work: Work = Path("work"),
 ) -> None:
     """Run one stage on the work folder: what `dvc repro` calls."""
-    from counterpoint.stages.params import read_params
+    from counterpoint.stages.params_file import read_params
     from counterpoint.stages.runner import run_stage
     from counterpoint.stages.table import stage_named
 
@@ -158,7 +158,7 @@ def run(
     work: Annotated[Path | None, typer.Option(help="Folder of all artefacts.")] = None,
 ) -> None:
     """The main job: ingest, validate, build graph, train, evaluate, register."""
-    from counterpoint.stages.params import params_for_run
+    from counterpoint.stages.params_file import params_for_run
     from counterpoint.stages.runner import calls, run_if_needed
 
     resolved = params_for_run(data, params)
@@ -199,7 +199,7 @@ def pipeline_run(
 ) -> None:
     """Run the KFP pipeline of this checkout."""
     from counterpoint.stages.kfp import run_local
-    from counterpoint.stages.params import read_params
+    from counterpoint.stages.params_file import read_params
 
     if not local:
         raise UserError(

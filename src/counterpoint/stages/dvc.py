@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from counterpoint.stages.sources import PACKAGE, source_files
 from counterpoint.stages.table import STAGES, Artifact, Stage
 
 WORK = "work"
@@ -23,12 +24,10 @@ def _stage(stage: Stage) -> dict[str, Any]:
         entry["matrix"] = {"cell": "${grid}"}
         command += " --cell ${item.cell}"
         output += "/${item.cell}"
-    code = [f"{SOURCE}/stages/{stage.name}.py", f"{SOURCE}/files.py"]
     entry["cmd"] = command
     entry["deps"] = [
         *(_folder(artifact) for artifact in stage.inputs),
-        *code,
-        *(f"{SOURCE}/{folder}" for folder in stage.code),
+        *(f"{SOURCE}/{path.relative_to(PACKAGE).as_posix()}" for path in source_files(stage.name)),
     ]
     if stage.params:
         entry["params"] = list(stage.params)

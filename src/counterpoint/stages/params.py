@@ -1,15 +1,10 @@
 """params.yaml: everything a pipeline run may be told, resolved once and frozen."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from counterpoint.data.schema import Strict, one_line_faults, read_yaml
-from counterpoint.errors import UserError
-from counterpoint.files import json_text, sha256_of_text
-
-PARAMS_FILE = "params.yaml"
+from counterpoint.data.schema import Strict
 
 
 class DataParams(Strict):
@@ -68,76 +63,3 @@ class Params(Strict):
         if len(set(self.grid)) != len(self.grid):
             raise ValueError("grid: a cell is listed twice")
         return self
-
-    def digest(self) -> str:
-        """SHA-256 of the resolved parameters."""
-        return sha256_of_text(json_text(self.model_dump(mode="json", by_alias=True)))
-
-
-def parsed_params(values: Any, source: Path) -> Params:
-    """Checked parameters; each fault is one line that names ``source`` and the place."""
-    from counterpoint.evaluation.evidence import GateSettings
-    from counterpoint.graph.build import BuildSettings
-    from counterpoint.training.settings import TrainSettings, cell_named
-
-    if not isinstance(values, dict):
-        raise UserError(f"{source}: must be a mapping with at least grid")
-    faults: list[str] = []
-    params = None
-    try:
-        params = Params.model_validate(values)
-        BuildSettings.model_validate(params.build)
-        TrainSettings.model_validate(params.train)
-        GateSettings.model_validate(params.evaluate.gate)
-    except ValidationError as fault:
-        raise UserError(*one_line_faults(source, fault)) from None
-    cells = [cell_named(name) for name in params.grid]
-    names = {cell.name for cell in cells}
-    faults += [
-        f"{source}: grid: {cell.name} needs its single-task twins: add {cell.twin}"
-        for cell in cells
-        if cell.twin not in names
-    ]
-    faults += [
-        f"{source}: overrides: {name!r} is no encoder of the grid"
-        for name in params.overrides
-        if name not in {cell.encoder for cell in cells}
-    ]
-    if faults:
-        raise UserError(*faults)
-    return params
-
-
-def read_params(path: Path) -> Params:
-    """Read and check params.yaml."""
-    return parsed_params(read_yaml(path), path)
-
-
-def with_twins(grid: tuple[str, ...]) -> tuple[str, ...]:
-    """The grid with the twins that its cells need, twins first."""
-    from counterpoint.training.settings import cell_named
-
-    cells = [cell_named(name) for name in grid]
-    twins = tuple(dict.fromkeys(cell.twin for cell in cells))
-    return twins + tuple(cell.name for cell in cells if not cell.is_twin)
-
-
-DEFAULT_GRID = ("shared_bottom-gcn-fixed", "mmoe-gcn-uncertainty")
-
-
-def params_for_run(data: Path | None, params: Path | None) -> Params:
-    """Parameters of ``counterpoint run``: the file's or the defaults, on the folder ``data``.
-
-    Without either the file ``params.yaml`` here is read. Missing twins are added to the grid.
-    """
-    if params is None and data is None:
-        params = Path(PARAMS_FILE)
-    values = {"grid": list(DEFAULT_GRID)} if params is None else read_yaml(params)
-    source = params or Path("default parameters")
-    if not isinstance(values, dict):
-        raise UserError(f"{source}: must be a mapping with at least grid")
-    if data is not None:
-        values["data"] = {"source": "folder", "path": str(data.resolve())}
-    if isinstance(values.get("grid"), list):
-        values["grid"] = list(with_twins(tuple(map(str, values["grid"]))))
-    return parsed_params(values, source)

@@ -1,35 +1,22 @@
 """Runs stages in this process, skipping what is there already for the same inputs and code."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
-import counterpoint
 from counterpoint.errors import UserError
 from counterpoint.files import (
     MANIFEST,
     json_text,
     new_folder,
     read_json,
-    sha256_of_file,
     sha256_of_text,
     verified_digest,
     write_json,
 )
 from counterpoint.stages.params import Params
+from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES, Stage, StageCall
 from counterpoint.stages.validation_gate import require_passed
-
-PACKAGE = Path(counterpoint.__file__).parent
-
-
-@cache
-def code_digest(stage: Stage) -> str:
-    """SHA-256 over the source files that a stage's result depends on."""
-    files = [PACKAGE / "stages" / f"{stage.name}.py", PACKAGE / "files.py"]
-    for folder in stage.code:
-        files += sorted((PACKAGE / folder).rglob("*.py"))
-    return sha256_of_text("".join(sha256_of_file(path) for path in files))
 
 
 def stage_params(stage: Stage, params: Params) -> dict[str, object]:
@@ -108,7 +95,7 @@ def run_if_needed(
     key = {
         "inputs": input_digests(stage, work, params),
         "params": sha256_of_text(json_text(stage_params(stage, params))),
-        "code": code_digest(stage),
+        "code": code_digest(stage.name),
     }
     if receipt.is_file() and (output / MANIFEST).is_file():
         stated = read_json(receipt)

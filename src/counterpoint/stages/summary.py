@@ -38,7 +38,9 @@ def next_line(work: Path) -> str:
             f" --expect-champion none {options}"
         )
     else:
-        lines.append(f"next: read the report; nothing may be promoted. counterpoint models list {options}")
+        lines.append(
+            f"next: read the report; nothing may be promoted. counterpoint models list {options}"
+        )
     return "\n".join(lines)
 
 

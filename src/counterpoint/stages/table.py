@@ -1,7 +1,7 @@
 """The one table of stages. dvc.yaml, the KFP pipeline and the local runner are read off it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,6 @@ class Stage:
         inputs: artefacts read.
         output: artefact written; for a stage ``each`` cell, one folder a cell below it.
         params: the top-level keys of params.yaml that it depends on.
-        code: what of the package its result depends on, besides its own module.
         each: one call for every cell of the grid.
         gpu: profits from an accelerator.
         cache: may be skipped where inputs, parameters and code are the same; a gate and a stage
@@ -52,7 +51,6 @@ class Stage:
     inputs: tuple[Artifact, ...]
     output: Artifact
     params: tuple[str, ...]
-    code: tuple[str, ...] = field(default=())
     each: bool = False
     gpu: bool = False
     cache: bool = True
@@ -70,34 +68,22 @@ class Stage:
         return work / self.output / cell if cell is not None else work / self.output
 
 
-_TRAINING = ("nn", "models", "weighting", "training", "metrics", "graph")
-
 STAGES: tuple[Stage, ...] = (
-    Stage("ingest", (), "data", ("data",), ("data",)),
-    Stage("validate", ("data",), "validation", (), ("data", "validation"), cache=False),
-    Stage("build_graph", ("data", "validation"), "graph", ("build",), ("data", "graph")),
-    Stage(
-        "train",
-        ("graph",),
-        "runs",
-        ("seeds", "train", "overrides"),
-        _TRAINING,
-        each=True,
-        gpu=True,
-    ),
+    Stage("ingest", (), "data", ("data",)),
+    Stage("validate", ("data",), "validation", (), cache=False),
+    Stage("build_graph", ("data", "validation"), "graph", ("build",)),
+    Stage("train", ("graph",), "runs", ("seeds", "train", "overrides"), each=True, gpu=True),
     Stage(
         "evaluate",
         ("data", "validation", "graph", "runs"),
         "evaluation",
         ("grid", "seeds", "evaluate"),
-        ("evaluation", *_TRAINING),
     ),
     Stage(
         "register",
         ("graph", "runs", "evaluation"),
         "registration",
         ("grid", "register"),
-        ("registry", *_TRAINING),
         cache=False,
     ),
 )

@@ -1,7 +1,7 @@
 """Validate: Great Expectations on every table and on the graph's facts; a failure stops all."""
 
 from counterpoint.data.folder import open_folder
-from counterpoint.files import verified_digest, write_manifest
+from counterpoint.files import verified_digest
 from counterpoint.stages.table import StageCall
 from counterpoint.validation.run import validate as validated
 
@@ -12,6 +12,4 @@ def validate(call: StageCall) -> None:
     The runner raises on a failed gate after the output is in place, so that it can be read.
     """
     verified_digest(call.inputs["data"])
-    call.report("great expectations")
-    validated(open_folder(call.inputs["data"]), call.output)
-    write_manifest(call.output)
+    validated(open_folder(call.inputs["data"]), call.output, progress=call.report)

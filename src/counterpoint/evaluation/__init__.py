@@ -1,0 +1,1 @@
+"""The negative-transfer test and what is reported beside it."""

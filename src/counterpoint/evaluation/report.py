@@ -1,0 +1,177 @@
+"""What evaluation found, as one value (report.json), and how a verdict is put into words."""
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from counterpoint.evaluation.evidence import MINIMUM_SEEDS
+from counterpoint.evaluation.gate import TaskResult, Verdict
+from counterpoint.evaluation.preflight import PreflightTask
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+DECISION_STYLES = {"promote": "bold green", "hold": "bold yellow", "reject": "bold red"}
+STATE_STYLES = {"non_inferior": "green", "open": "yellow", "harmed": "red"}
+LACKING = "lacking, "  # how a verdict's reasons begin that say what it lacks
+
+
+class Summary(BaseModel):
+    """A metric over the seeds of a cell; ``sd`` has ddof 1 and is 0 for one seed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    sd: float
+    n: int
+
+
+class Curve(BaseModel):
+    """A value over epochs, mean and range over the seeds that were still training."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cell: str
+    fit: str
+    task: str
+    name: str
+    epochs: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class Report(BaseModel):
+    """The whole of report.json: no time, no raw id, so that equal runs give equal bytes.
+
+    ``summaries`` is cell → task → metric; ``references`` task → reference → metric → value, all
+    on test. ``preflight`` is by encoder. ``data_facts``, ``validation``, ``lineage`` and
+    ``parameters`` are JSON as the stages have it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    candidates: list[Verdict]
+    chosen: str | None
+    preflight: dict[str, list[PreflightTask]]
+    summaries: dict[str, dict[str, dict[str, Summary]]]
+    references: dict[str, dict[str, dict[str, float]]]
+    reference_notes: list[str]
+    curves: list[Curve]
+    data_facts: dict[str, Any]
+    validation: dict[str, Any]
+    lineage: dict[str, str]
+    parameters: dict[str, Any]
+
+
+def number(value: float) -> str:
+    """Four decimals, one from a hundred on, two significant digits below 0.0005."""
+    if 0 < abs(value) < 5e-4:
+        text = f"{value:.1e}" if abs(value) < 1e-6 else f"{float(f'{value:.1e}'):f}".rstrip("0")
+    else:
+        text = f"{value:.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    return text.replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """:func:`number` with its sign."""
+    return number(value) if value < 0 else f"+{number(value)}"
+
+
+def state_word(task: TaskResult) -> str:
+    """The state as the field says it."""
+    return task.state.replace("_", "-")
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """The decision and its reason in one sentence."""
+    names = {
+        state: [task.name for task in verdict.tasks if task.state == state]
+        for state in ("harmed", "open")
+    }
+    if verdict.decision == "reject":
+        return f"Reject: {listed(names['harmed'])} would pay for it."
+    if verdict.decision == "promote":
+        return f"Promote: no target task pays more than its margin{_gain(verdict)}."
+    if names["open"]:
+        return f"Hold: {listed(names['open'])} may still pay more than the margin."
+    return f"Hold: no target task pays more than its margin, but {_hindrance(verdict)}."
+
+
+def _gain(verdict: Verdict) -> str:
+    gaining = [task.name for task in verdict.tasks if task.gains]
+    if gaining:
+        return f", and {listed(gaining)} {'gains' if len(gaining) == 1 else 'gain'}"
+    return ", and the mean over tasks gains" if verdict.mean and verdict.mean.gains else ""
+
+
+def _hindrance(verdict: Verdict) -> str:
+    if not _gain(verdict):
+        return "no gain is shown either"
+    if verdict.ships and not verdict.ships.passes:
+        return "the seed that would ship does not pass by itself"
+    if verdict.provisional:
+        return f"{len(verdict.seeds)} seeds are too few, {MINIMUM_SEEDS} are the least"
+    return f"this was no declared look: {verdict.look}"
+
+
+def task_sentence(task: TaskResult) -> str:
+    """Why a task has the state that it has, without its name."""
+    room = f"a margin of {number(task.margin)} {task.metric}"
+    if task.state == "harmed":
+        return f"a loss of at least {number(-task.upper)}, with {room}"
+    if task.state == "open":
+        return f"may lose as much as {number(-task.lower)}, with {room}"
+    if task.gains:
+        return f"gains at least {number(task.gain_lower)}"
+    if task.significant_drop:
+        return f"a real drop of at most {number(-task.lower)}, inside {room}"
+    if task.lower >= 0:
+        return f"no loss, with {room}"
+    return f"loses at most {number(-task.lower)}, inside {room}"
+
+
+def lacks(verdict: Verdict) -> list[str]:
+    """What keeps a candidate that nothing is held against from being promoted, a line each."""
+    return [
+        reason.removeprefix(LACKING) for reason in verdict.reasons if reason.startswith(LACKING)
+    ]
+
+
+def listed(names: list[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def verdict_lines(report: Report) -> "RenderableType":
+    """For the terminal: a row a candidate and task, then each verdict's sentence and its lacks."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("candidate", "task", "metric", title=f"{report.name}: joint against twin")
+    for column in ("joint", "twin", "difference", "bounds", "margin"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    sentences = []
+    for verdict in report.candidates:
+        for place, task in enumerate(verdict.tasks):
+            table.add_row(
+                verdict.candidate if place == 0 else "",
+                task.name,
+                task.metric,
+                number(task.joint),
+                number(task.twin),
+                signed(task.difference.delta),
+                f"{signed(task.lower)} {signed(task.upper)}",
+                number(task.margin),
+                Text(state_word(task), STATE_STYLES[task.state]),
+                end_section=place == len(verdict.tasks) - 1,
+            )
+        sentence = Text(f"{verdict.candidate}: ")
+        sentence.append(verdict_sentence(verdict), DECISION_STYLES[verdict.decision])
+        sentences += [sentence, *(Text(f"  lacking, {line}") for line in lacks(verdict))]
+    if not report.candidates:
+        return Text(f"{report.name}: no joint model was trained, so there is nothing to judge")
+    return Group(table, *sentences)

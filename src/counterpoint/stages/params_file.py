@@ -1,0 +1,78 @@
+"""Reading params.yaml: every fault of it in one line, before any stage starts."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from counterpoint.data.schema import one_line_faults, read_yaml
+from counterpoint.errors import UserError
+from counterpoint.evaluation.evidence import GateSettings
+from counterpoint.graph.build import BuildSettings
+from counterpoint.stages.params import Params
+from counterpoint.stages.train import train_settings
+from counterpoint.training.settings import cell_named
+
+PARAMS_FILE = "params.yaml"
+
+
+def parsed_params(values: Any, source: Path) -> Params:
+    """Checked parameters; each fault is one line that names ``source`` and the place."""
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: must be a mapping with at least grid")
+    try:
+        params = Params.model_validate(values)
+        BuildSettings.model_validate(params.build)
+        cells = [cell_named(name) for name in params.grid]
+        for cell in cells:
+            train_settings(params, cell)
+        GateSettings.model_validate(params.evaluate.gate)
+    except ValidationError as fault:
+        raise UserError(*one_line_faults(source, fault)) from None
+    names = {cell.name for cell in cells}
+    faults = [
+        f"{source}: grid: {cell.name} needs its single-task twins: add {cell.twin}"
+        for cell in cells
+        if cell.twin not in names
+    ]
+    faults += [
+        f"{source}: overrides: {name!r} is no encoder of the grid"
+        for name in params.overrides
+        if name not in {cell.encoder for cell in cells}
+    ]
+    if faults:
+        raise UserError(*faults)
+    return params
+
+
+def read_params(path: Path) -> Params:
+    """Read and check params.yaml."""
+    return parsed_params(read_yaml(path), path)
+
+
+def with_twins(grid: tuple[str, ...]) -> tuple[str, ...]:
+    """The grid with the twins that its cells need, twins first."""
+    cells = [cell_named(name) for name in grid]
+    twins = tuple(dict.fromkeys(cell.twin for cell in cells))
+    return twins + tuple(cell.name for cell in cells if not cell.is_twin)
+
+
+DEFAULT_GRID = ("shared_bottom-gcn-fixed", "mmoe-gcn-uncertainty")
+
+
+def params_for_run(data: Path | None, params: Path | None) -> Params:
+    """Parameters of ``counterpoint run``: the file's or the defaults, on the folder ``data``.
+
+    Without either the file ``params.yaml`` here is read. Missing twins are added to the grid.
+    """
+    if params is None and data is None:
+        params = Path(PARAMS_FILE)
+    values = {"grid": list(DEFAULT_GRID)} if params is None else read_yaml(params)
+    source = params or Path("default parameters")
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: must be a mapping with at least grid")
+    if data is not None:
+        values["data"] = {"source": "folder", "path": str(data.resolve())}
+    if isinstance(values.get("grid"), list):
+        values["grid"] = list(with_twins(tuple(map(str, values["grid"]))))
+    return parsed_params(values, source)

@@ -1,0 +1,108 @@
+"""The main job on the tiny preset: by DVC, by KFP's local runner, by `counterpoint run`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end.conftest import TINY, run
+
+from counterpoint.files import sha256_of_file
+
+
+@pytest.fixture(scope="module")
+def reproduced(checkout: Path) -> str:
+    return run("dvc", "repro", cwd=checkout).stdout
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_dvc_repro_ends_with_verdict_report_version_and_next_step(
+    checkout: Path, reproduced: str
+) -> None:
+    for said in ("click", "complaint", "report.html", "version 1", "next: counterpoint models"):
+        assert said in reproduced
+    report = read(checkout / "work" / "evaluation" / "report.json")
+    assert [c["candidate"] for c in report["candidates"]] == ["shared_bottom-gcn-fixed"]
+    assert {task["name"] for task in report["candidates"][0]["tasks"]} == {
+        "click",
+        "conversion",
+        "complaint",
+    }
+    assert "Bayes-optimal" in report["references"]["click"]
+    html = (checkout / "work" / "evaluation" / "report.html").read_text()
+    assert 'src="http' not in html
+
+
+def test_a_second_repro_does_nothing(checkout: Path, reproduced: str) -> None:
+    again = run("dvc", "repro", cwd=checkout).stdout
+    assert "Running stage" not in again
+    assert "didn't change" in again
+
+
+def test_the_receipt_holds_against_the_registry(checkout: Path, reproduced: str) -> None:
+    from counterpoint.registry.receipt import verify_receipt
+    from counterpoint.registry.tracking import connect
+
+    receipt = verify_receipt(
+        checkout / "work" / "registration" / "receipt.json", connect(checkout / "work")
+    )
+    assert [version.cell for version in receipt.versions] == ["shared_bottom-gcn-fixed"]
+    verdict = receipt.versions[0].verdict
+    expected = ("--expect-champion", "none", "--work", "work")
+    done = run("counterpoint", "models", "promote", "1", *expected, cwd=checkout, check=False)
+    assert done.returncode == (0 if verdict == "promote" else 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_kfp_local_gives_the_same_bytes(checkout: Path, reproduced: str) -> None:
+    run("counterpoint", "pipeline", "run", "--local", "--root", "kfp", cwd=checkout)
+    for cell in TINY["grid"]:
+        ours = checkout / "work" / "runs" / str(cell)
+        theirs = [
+            path.parent
+            for path in (checkout / "kfp").rglob("config.json")
+            if path.parent.name == "run_out"
+            and read(path)["cell"] == read(ours / "config.json")["cell"]
+        ]
+        assert len(theirs) == 1
+        for path in ours.rglob("*"):
+            if path.is_file():
+                other = theirs[0] / path.relative_to(ours)
+                assert sha256_of_file(path) == sha256_of_file(other), path
+    metrics = list((checkout / "kfp").rglob("evaluation_out/metrics.json"))
+    assert len(metrics) == 1
+    assert (
+        metrics[0].read_bytes() == (checkout / "work" / "evaluation" / "metrics.json").read_bytes()
+    )
+
+
+def test_counterpoint_run_on_a_folder(checkout: Path, tmp_path: Path) -> None:
+    run("counterpoint", "data", "plant", "tiny", "--to", str(tmp_path / "market"), cwd=checkout)
+    command = ("counterpoint", "run", "--data", str(tmp_path / "market"), "--params")
+    work = ("--work", str(tmp_path / "work"))
+    first = run(*command, "params.yaml", *work, cwd=checkout)
+    assert "next: " in first.stdout
+    second = run(*command, "params.yaml", *work, cwd=checkout)
+    assert second.stderr.count("unchanged") == 5 + len(TINY["grid"])
+
+
+def test_a_failed_gate_of_validation_stops_the_pipeline(checkout: Path, tmp_path: Path) -> None:
+    import polars as pl
+
+    market = tmp_path / "market"
+    run("counterpoint", "data", "plant", "tiny", "--to", str(market), cwd=checkout)
+    table = market / "tasks" / "conversion.parquet"
+    pl.read_parquet(table).with_columns(label=1 - pl.col("label")).write_parquet(table)
+    work = tmp_path / "work"
+    done = run(
+        "counterpoint", "run", "--data", str(market), "--params", "params.yaml", "--work",
+        str(work), cwd=checkout, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "funnel" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (work / "validation" / "validation.json").is_file()
+    assert not (work / "graph").exists()

@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from counterpoint.errors import UserError
+from counterpoint.stages.params_file import params_for_run, read_params, with_twins
+from counterpoint.stages.train import train_settings
+from counterpoint.training.settings import cell_named
+
+GRID = ["single_task-gcn-fixed", "mmoe-gcn-fixed"]
+
+
+def written(tmp_path: Path, **values: Any) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({"grid": GRID, **values}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"grid": ["mmoe-gcn-fixed"]}, "add single_task-gcn-fixed"),
+        ({"grid": [*GRID, "mmoe-gnc-fixed"]}, "no encoder 'gnc'"),
+        ({"grid": [*GRID, *GRID]}, "listed twice"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"train": {"epochs": 0}}, "epochs"),
+        ({"train": {"epcohs": 3}}, "epcohs"),
+        ({"build": {"candidates": "some"}}, "candidates"),
+        ({"evaluate": {"gate": {"alpha": 2}}}, "alpha"),
+        ({"evaluate": {"margins": {"click": 0}}}, "margins"),
+        ({"overrides": {"gat": {}}}, "'gat' is no encoder of the grid"),
+        ({"overrides": {"gcn": {"epocs": 1}}}, "epocs"),
+        ({"data": {"source": "folder"}}, "path"),
+        ({"sedes": [1]}, "sedes"),
+    ],
+)
+def test_each_fault_names_the_file_and_the_place(
+    tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as raised:
+        read_params(written(tmp_path, **values))
+    assert all("\n" not in line for line in raised.value.faults)
+
+
+def test_overrides_go_to_joint_models_and_twins_of_an_encoder(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        grid=[*GRID, "single_task-mlp-fixed"],
+        train={"encoder": {"width": 8, "layers": 1}, "epochs": 7},
+        overrides={"gcn": {"encoder": {"width": 4}}},
+    )
+    params = read_params(path)
+    for name, width in (*((name, 4) for name in GRID), ("single_task-mlp-fixed", 8)):
+        settings = train_settings(params, cell_named(name))
+        assert settings.encoder.width == width
+        assert settings.encoder.layers == 1
+        assert settings.epochs == 7
+
+
+def test_run_adds_the_twins(tmp_path: Path) -> None:
+    path = written(tmp_path, grid=["mmoe-gat-fixed", "shared_bottom-gat-fixed"])
+    params = params_for_run(tmp_path, path)
+    assert params.grid == ("single_task-gat-fixed", "mmoe-gat-fixed", "shared_bottom-gat-fixed")
+    assert params.data.path == str(tmp_path)
+    assert with_twins(params.grid) == params.grid
