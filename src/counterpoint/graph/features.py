@@ -16,7 +16,7 @@ def _standardised(columns: np.ndarray, fit: np.ndarray) -> np.ndarray:
     known = columns[fit] if fit.any() else columns
     mean, std = known.mean(axis=0), known.std(axis=0)
     scale = np.where(std > 1e-12, 1.0 / np.maximum(std, 1e-12), 0.0)
-    return ((columns - mean) * scale).astype(np.float32)
+    return np.asarray((columns - mean) * scale, dtype=np.float32)
 
 
 def _codes(column: "pl.Series", fit: np.ndarray) -> tuple[np.ndarray, int]:

@@ -8,7 +8,7 @@ from counterpoint.data.splits import mixed_bits
 def _popularity(destinations: np.ndarray, n_dst: int) -> np.ndarray:
     """Cumulative share of training rows by destination ``[n_dst]``."""
     counts = np.bincount(destinations, minlength=n_dst).astype(np.float64)
-    return np.cumsum(counts) / max(counts.sum(), 1.0)
+    return np.asarray(np.cumsum(counts) / max(counts.sum(), 1.0))
 
 
 def evaluation_candidates(
