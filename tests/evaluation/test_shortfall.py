@@ -26,6 +26,13 @@ def test_the_seeds_that_decide_are_the_fewest():
     assert shortfall(held, -1.0, 0.05, 500) == f"{needed} seeds (now 10)"
 
 
+def test_one_more_seed_can_be_enough():
+    held = difference(-0.5, 4.0, 0.01)
+    needed = seeds_needed(held, -1.0, 0.05)
+    almost = held.model_copy(update={"n_seeds": needed - 1})
+    assert seeds_needed(almost, -1.0, 0.05) == needed
+
+
 def test_more_seeds_than_anyone_has():
     assert shortfall(difference(-0.99, 4.0, 1e-9), -1.0, 0.05, 500) == "more than 1000 seeds"
 

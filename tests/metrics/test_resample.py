@@ -108,6 +108,20 @@ def test_a_rare_class_makes_missing_resamples_and_too_rare_is_refused():
             )
 
 
+def test_a_resample_that_one_model_leaves_undefined_is_missing_for_all():
+    cluster, label = np.arange(300), np.arange(300)[:, None] < 6
+    silent = Parts("multilabel", cluster, cluster, label, np.zeros((300, 1)))
+    eager = replace(silent, score=np.ones((300, 1)))
+    (values,) = resampled_values(
+        [("micro_f1", {"silent": silent, "eager": eager})],
+        n_resamples=4000,
+        rng=np.random.default_rng(0),
+    )
+    missing = np.isnan(values)
+    assert missing.any()
+    np.testing.assert_array_equal(missing[:, 0], missing[:, 1])
+
+
 def test_what_cannot_be_resampled_is_refused(make_parts):
     with pytest.raises(UserError, match="calibration_error: cannot be resampled"):
         resampled_values(
