@@ -63,20 +63,21 @@ def test_json_refuses_nan_and_names_a_broken_file(tmp_path: Path) -> None:
 
 
 def test_tensors_come_back_and_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
-    arrays = {"b": np.arange(3), "a": np.eye(2, dtype=np.float32).T}
+    arrays = {"b": np.arange(3), "a": np.eye(2, dtype=np.float32).T, "c": np.zeros(())}
     write_tensors(tmp_path / "1", arrays)
     write_tensors(tmp_path / "2", dict(reversed(arrays.items())))
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     assert {k: v.tolist() for k, v in read_tensors(tmp_path / "1").items()} == {
         "a": [[1.0, 0.0], [0.0, 1.0]],
         "b": [0, 1, 2],
+        "c": 0.0,
     }
     (tmp_path / "1").write_bytes(b"\x08")
     with pytest.raises(UserError, match="not a readable safetensors"):
         read_tensors(tmp_path / "1")
 
 
-@pytest.mark.parametrize("fault", ["changed", "added", "missing", "manifest"])
+@pytest.mark.parametrize("fault", ["changed", "added", "missing", "manifest", "no manifest"])
 def test_a_manifest_notices_every_change(tmp_path: Path, fault: str) -> None:
     (tmp_path / "a").write_text("a")
     (tmp_path / "b").write_text("b")
@@ -88,6 +89,8 @@ def test_a_manifest_notices_every_change(tmp_path: Path, fault: str) -> None:
         (tmp_path / "c").write_text("c")
     elif fault == "missing":
         (tmp_path / "a").unlink()
+    elif fault == "no manifest":
+        write_json(tmp_path / "manifest.json", {})
     else:
         manifest = read_json(tmp_path / "manifest.json")
         write_json(tmp_path / "manifest.json", {**manifest, "digest": "0" * 64})

@@ -83,7 +83,9 @@ def write_tensors(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
     from safetensors.numpy import save_file
 
     with new_file(path) as scratch:
-        save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, scratch)
+        # not ascontiguousarray, which makes a scalar a vector
+        ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+        save_file(ordered, scratch)
 
 
 def read_tensors(path: Path) -> "dict[str, np.ndarray]":
@@ -134,6 +136,8 @@ def verified_digest(folder: Path) -> str:
         UserError: a file is missing, added or changed since the manifest was written.
     """
     manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or not {"digest", "files"} <= set(manifest):
+        raise UserError(f"{folder / MANIFEST}: no manifest of ours; make the folder again")
     stated, found = manifest["files"], _digests(folder)
     faults = [
         f"{folder / name}: listed in the manifest, missing" for name in stated if name not in found

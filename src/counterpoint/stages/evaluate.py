@@ -2,22 +2,28 @@
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from counterpoint import __version__
 from counterpoint.data.schema import Task
 from counterpoint.data.splits import SPLITS
 from counterpoint.errors import UserError
+from counterpoint.evaluation.history import (
+    curves_from_history,
+    flat_metrics,
+    learning_table,
+    summaries,
+)
+from counterpoint.evaluation.page import page
 from counterpoint.evaluation.references import reference_notes, reference_parts
-from counterpoint.evaluation.report import Curve, Report, Summary
-from counterpoint.files import read_json, verified_digest, write_json, write_manifest
+from counterpoint.evaluation.report import Report
+from counterpoint.files import read_json, verified_digest, write_json, write_manifest, write_text
 from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.metrics import Parts, value
-from counterpoint.stages.judgement import Judged, judged, open_runs
+from counterpoint.stages.judgement import judged, open_runs
 from counterpoint.stages.runner import stage_params
 from counterpoint.stages.table import StageCall, stage_named
-from counterpoint.training.cell import Run, reported_metrics
+from counterpoint.training.cell import reported_metrics
 
 
 def _values(task: Task, parts: Parts) -> dict[str, float]:
@@ -42,49 +48,6 @@ def _references(call: StageCall, store: GraphStore) -> dict[str, dict[str, dict[
     return found
 
 
-def _summaries(run: Run) -> dict[str, dict[str, Summary]]:
-    """Task to metric on test, over the seeds."""
-    values: dict[str, dict[str, list[float]]] = {}
-    for seed in run.seeds:
-        for task, by_split in run.metrics["seeds"][str(seed)].items():
-            for metric, found in by_split["test"].items():
-                if found is not None:
-                    values.setdefault(task, {}).setdefault(metric, []).append(found)
-    return {
-        task: {metric: _summary(found) for metric, found in by_metric.items()}
-        for task, by_metric in values.items()
-    }
-
-
-def _summary(values: list[float]) -> Summary:
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Summary(mean=float(np.mean(values)), sd=sd, n=len(values))
-
-
-def _curves(run: Run) -> list[Curve]:
-    """Everything in the run's history by epoch, over the seeds."""
-    history = pl.read_parquet(run.path / "history.parquet")
-    keys = ["fit", "task", "name"]
-    by_epoch = (
-        history.group_by([*keys, "epoch"])
-        .agg(mean=pl.col("value").mean(), low=pl.col("value").min(), high=pl.col("value").max())
-        .sort([*keys, "epoch"])
-    )
-    return [
-        Curve(
-            cell=run.cell.name,
-            fit=fit,
-            task=task,
-            name=name,
-            epochs=rows["epoch"].to_list(),
-            mean=rows["mean"].to_list(),
-            low=rows["low"].to_list(),
-            high=rows["high"].to_list(),
-        )
-        for (fit, task, name), rows in by_epoch.group_by(keys, maintain_order=True)
-    ]
-
-
 def _data_facts(store: GraphStore) -> dict[str, Any]:
     meta = store.meta
     rows = {name: {split: len(store.rows(name, split)) for split in SPLITS} for name in meta.tasks}
@@ -104,40 +67,15 @@ def _data_facts(store: GraphStore) -> dict[str, Any]:
     }
 
 
-def _metrics(found: Judged) -> dict[str, Any]:
-    """Flat numbers for ``dvc metrics show``."""
-    return {
-        candidate: {
-            "verdict": verdict.decision,
-            "tasks": {
-                task.name: {
-                    "metric": task.metric,
-                    "joint": task.joint,
-                    "twin": task.twin,
-                    "difference": task.difference.delta,
-                    "lower": task.lower,
-                    "margin": task.margin,
-                    "state": task.state,
-                }
-                for task in verdict.tasks
-            },
-        }
-        for candidate, verdict in found.verdicts.items()
-    }
-
-
-def _write_learning(call: StageCall, report: Report) -> None:
-    """Validation curves for ``dvc plots show``."""
-    rows = [
-        {"epoch": epoch, "value": mean, "curve": f"{curve.cell} {curve.task} {curve.name}"}
-        for curve in report.curves
-        if curve.name.startswith("valid ")
-        for epoch, mean in zip(curve.epochs, curve.mean, strict=True)
-    ]
+def _write(call: StageCall, report: Report) -> None:
+    write_json(call.output / "report.json", report.model_dump(mode="json"))
+    write_json(call.output / "metrics.json", flat_metrics(report))
     (call.output / "plots").mkdir()
-    pl.DataFrame(
-        rows, schema={"epoch": pl.Int64, "value": pl.Float64, "curve": pl.String}
-    ).write_csv(call.output / "plots" / "learning.csv")
+    schema = {"epoch": pl.Int64, "value": pl.Float64, "curve": pl.String}
+    learning = pl.DataFrame(learning_table(report), schema=schema)
+    learning.write_csv(call.output / "plots" / "learning.csv")
+    write_text(call.output / "report.html", page(report))
+    write_manifest(call.output)
 
 
 def evaluate(call: StageCall) -> None:
@@ -155,10 +93,10 @@ def evaluate(call: StageCall) -> None:
         candidates=list(found.verdicts.values()),
         chosen=found.chosen,
         preflight=found.preflight,
-        summaries={name: _summaries(run) for name, run in runs.items()},
+        summaries={name: summaries(run.metrics) for name, run in runs.items()},
         references=_references(call, store),
         reference_notes=reference_notes(store) if call.params.evaluate.references else [],
-        curves=[curve for run in runs.values() for curve in _curves(run)],
+        curves=curves_from_history({name: run.path for name, run in runs.items()}),
         data_facts=_data_facts(store),
         validation={name: validation[name] for name in ("passed", "failed", "tables")},
         lineage={
@@ -169,15 +107,4 @@ def evaluate(call: StageCall) -> None:
         },
         parameters=stage_params(stage_named("evaluate"), call.params),
     )
-    write_json(call.output / "report.json", report.model_dump(mode="json"))
-    write_json(call.output / "metrics.json", _metrics(found))
-    _write_learning(call, report)
-    _write_page(call, report)
-    write_manifest(call.output)
-
-
-def _write_page(call: StageCall, report: Report) -> None:
-    from counterpoint.evaluation.page import page
-    from counterpoint.files import write_text
-
-    write_text(call.output / "report.html", page(report))
+    _write(call, report)
