@@ -1,7 +1,7 @@
 """Neighbour sampling over DGL: views of a few nodes, the same for the same (seed, epoch, step)."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,21 @@ def step_key(seed: int, epoch: int, step: int) -> int:
 
 
 def _dgl() -> Any:
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # unset, dgl writes into the home directory
-    import dgl
+    # by way of the module that takes care of dgl's first import
+    from counterpoint.graph.ops.dgl_backend import dgl  # type: ignore[attr-defined]
 
     return dgl
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """DGL draws from one generator a thread, so by more threads it would draw otherwise."""
+    threads = _dgl().utils.get_num_threads()
+    _dgl().utils.set_num_threads(1)  # and torch's with it: they share the runtime
+    try:
+        yield
+    finally:
+        _dgl().utils.set_num_threads(threads)
 
 
 class NeighbourSampler:
@@ -47,26 +58,29 @@ class NeighbourSampler:
             key: of the step's randomness (:func:`step_key`).
             scored_pairs: ``[n, 2]`` flat node numbers.
         """
-        dgl = _dgl()
-        dgl.seed(key)
+        dgl, csr = _dgl(), self.graph.csr
         outputs = torch.unique(nodes)
         keep = self.graph.kept_edges(scored_pairs)
-        weight = None if keep is None else "keep"
+        weight, degree = None, self._degree
         if keep is not None:
             self._dgl_graph.edata["keep"] = keep.float()
+            # a degree that counts a scored edge tells which pairs are positive
+            lost = torch.bincount(csr.dst[~keep], minlength=csr.n_dst)
+            weight, degree = "keep", degree - lost
         frontier, blocks = outputs, []
-        for fanout in reversed(self.fanouts):
-            sampled = dgl.sampling.sample_neighbors(
-                self._dgl_graph, frontier, fanout, prob=weight, replace=False
-            )
-            block, frontier = self._block(sampled, frontier)
-            blocks.append(block)
+        with _one_thread():
+            dgl.seed(key)
+            for fanout in reversed(self.fanouts):
+                sampled = dgl.sampling.sample_neighbors(
+                    self._dgl_graph, frontier, fanout, prob=weight, replace=False
+                )
+                block, frontier = self._block(sampled, frontier, degree)
+                blocks.append(block)
         return self._view(frontier, tuple(reversed(blocks)), outputs)
 
-    def _block(self, sampled: Any, outputs: Tensor) -> tuple[Block, Tensor]:
+    def _block(self, sampled: Any, outputs: Tensor, degree: Tensor) -> tuple[Block, Tensor]:
         src, dst = sampled.edges()
         edge = sampled.edata[_dgl().EID]
-        # canonical order, whatever the number of sampling threads did
         order = torch.argsort(edge)
         src, dst, edge = src[order], dst[order], edge[order]
         others = torch.unique(src)
@@ -76,7 +90,7 @@ class NeighbourSampler:
         place[sources] = torch.arange(len(sources))
         csr, by_destination = Csr.from_edges(place[src], place[dst], len(sources), len(outputs))
         etype = self.graph.etype[edge][by_destination]
-        return Block(csr, etype, self._degree[sources]), sources
+        return Block(csr, etype, degree[sources]), sources
 
     def _view(self, sources: Tensor, blocks: tuple[Block, ...], outputs: Tensor) -> View:
         meta = self.graph.meta
