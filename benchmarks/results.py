@@ -130,12 +130,12 @@ def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
         "seeds": list(params.seeds),
         "summaries": report["summaries"],
         "references": report["references"],
-        "verdicts": [_verdict(found) for found in report["candidates"]],
+        "verdicts": [verdict_summary(found) for found in report["candidates"]],
         "chosen": report["chosen"],
     }
 
 
-def _verdict(found: dict[str, Any]) -> dict[str, Any]:
+def verdict_summary(found: dict[str, Any]) -> dict[str, Any]:
     kept = ("name", "metric", "margin", "joint", "twin", "lower", "upper", "state")
     tasks = [
         {key: task[key] for key in kept} | {"delta": task["difference"]["delta"]}
