@@ -44,9 +44,8 @@ def test_gradients_without_edges_are_zero(case, backend, make_graph, make_inputs
 def test_order_of_edges_does_not_matter(case, backend, csr, make_inputs):
     inputs = make_inputs(csr)
     shuffle = torch.randperm(csr.n_edges, generator=torch.Generator().manual_seed(2))
-    shuffled = Csr(csr.indptr, csr.indices, csr.n_src)
-    edges = csr.indices[shuffle], csr.dst[shuffle]
-    shuffled, order = Csr.from_edges(*edges, csr.n_src, csr.n_dst)
+    src, dst = csr.indices[shuffle], csr.dst[shuffle]
+    shuffled, order = Csr.from_edges(src, dst, csr.n_src, csr.n_dst)
     back = shuffle[order]
     on_edges = [shape[0] == "edge" for shape in case.shapes]
     again = case.operation(
@@ -121,7 +120,7 @@ def test_refuses_what_does_not_fit(csr, operation, inputs, message):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_agrees(case, backend, csr, make_inputs):
+def test_a_gpu_agrees(case, csr, make_inputs):
     inputs = [x.requires_grad_() for x in make_inputs(csr)]
     on_gpu = [x.detach().cuda().requires_grad_() for x in inputs]
     result, gpu_result = case.operation(csr, *inputs), case.operation(csr.to("cuda"), *on_gpu)

@@ -129,4 +129,5 @@ class _EdgeSoftmax(Function):
         attention: Tensor = ctx.saved_tensors[0]
         part = attention * direction
         total = move(ctx.csr, ctx.backend, "edge", "dst", part)
-        return part - attention * move(ctx.csr, ctx.backend, "dst", "edge", total)
+        on_edges = move(ctx.csr, ctx.backend, "dst", "edge", total)
+        return part.addcmul(attention, on_edges, value=-1)

@@ -28,7 +28,7 @@ class Csr:
     """Edges ordered by destination, so that each destination owns one run of incoming edges.
 
     Built by :meth:`from_edges`, which checks the ids; the constructor trusts its caller. The
-    transpose and the destinations are made when first asked for and kept.
+    transpose, the destinations and the positions are made when first asked for, and kept.
 
     Shapes:
         indptr ``[n_dst + 1]`` and indices ``[E]`` (the source of each edge), both int64.
@@ -76,6 +76,11 @@ class Csr:
         """The destination of each edge ``[E]``."""
         nodes = torch.arange(self.n_dst, device=self.indptr.device)
         return nodes.repeat_interleave(self.indptr.diff(), output_size=self.n_edges)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """The position of each edge, 0 to E - 1: the rows of edge values, run after run."""
+        return torch.arange(self.n_edges, device=self.indptr.device)
 
     @cached_property
     def transpose(self) -> Transpose:

@@ -9,7 +9,6 @@ import os
 import warnings
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 
 from counterpoint.graph.ops.csr import Csr
@@ -59,6 +58,6 @@ def _graph(csr: Csr, reverse: bool) -> dgl.heterograph_index.HeteroGraphIndex:
     """Return DGL's view of the adjacency, or of its transpose; made once and kept with it."""
     if csr not in _graphs:
         # the edge ids are named: without them dgl's blocked sum over edges stops on a null
-        csc = ("csc", (csr.indptr, csr.indices, torch.arange(csr.n_edges)))
+        csc = ("csc", (csr.indptr, csr.indices, csr.positions))
         _graphs[csr] = dgl.create_block(csc, csr.n_src, csr.n_dst)._graph
     return _graphs[csr].reverse() if reverse else _graphs[csr]

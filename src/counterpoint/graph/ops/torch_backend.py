@@ -1,8 +1,8 @@
 """The kernels in plain torch, for any device.
 
 Sums over edges are embedding bags: the bag of a node lists the rows of its edges. On a CPU that
-is FBGEMM's kernel, several times faster than the product of a sparse CSR tensor with a dense one
-(benchmarks/message_passing.py), and it takes edge weights at no extra cost.
+is FBGEMM's kernel, with or without weights: 2 million edges, 64 wide, two threads of a quiet
+machine take 12 ms, a sparse CSR tensor times a dense one 80 and DGL 22, or 250 with weights.
 """
 
 import warnings
@@ -38,7 +38,8 @@ def edge_softmax(csr: Csr, logits: Tensor) -> Tensor:
     """See :meth:`counterpoint.graph.ops.kernels.Kernels.edge_softmax`."""
     # unsafe=True leaves out the check that the offsets end at E, which costs a pass
     largest = torch.segment_reduce(logits, "max", offsets=csr.indptr, unsafe=True)
-    exponentials = (logits - move(csr, "dst", "edge", largest)).exp_()
+    on_edges = move(csr, "dst", "edge", largest)
+    exponentials = torch.sub(logits, on_edges, out=on_edges).exp_()
     totals = move(csr, "edge", "dst", exponentials)
     return exponentials.div_(move(csr, "dst", "edge", totals))
 
@@ -48,8 +49,7 @@ def _bags(csr: Csr, origin: End, target: End) -> tuple[Tensor, Tensor]:
     if target == "src":
         transpose = csr.transpose
         return transpose.indptr, transpose.indices if origin == "dst" else transpose.order
-    edges = torch.arange(csr.n_edges, device=csr.indptr.device) if origin == "edge" else csr.indices
-    return csr.indptr, edges
+    return csr.indptr, csr.indices if origin == "src" else csr.positions
 
 
 def _bag_sums(offsets: Tensor, rows: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor:
