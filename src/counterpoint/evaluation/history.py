@@ -41,7 +41,7 @@ def curves_from_history(runs: Mapping[str, Path]) -> list[Curve]:
             of_fit=pl.col("seed").n_unique().over("fit")
         )
         by_epoch = (
-            history.group_by([*keys, "epoch"])
+            history.group_by([*keys, "epoch"], maintain_order=True)
             .agg(
                 mean=pl.col("value").mean(),
                 low=pl.col("value").min(),
@@ -54,9 +54,7 @@ def curves_from_history(runs: Mapping[str, Path]) -> list[Curve]:
         for (fit, task, name), rows in by_epoch.group_by(keys, maintain_order=True):
             columns = rows.select("epoch", "mean", "low", "high").to_dict(as_series=False)
             epochs = columns.pop("epoch")
-            curves.append(
-                Curve(cell=cell, fit=fit, task=task, name=name, epochs=epochs, **columns)
-            )
+            curves.append(Curve(cell=cell, fit=fit, task=task, name=name, epochs=epochs, **columns))
     return curves
 
 

@@ -10,6 +10,7 @@ from counterpoint.evaluation.preflight import PreflightTask
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 DECISION_STYLES = {"promote": "bold green", "hold": "bold yellow", "reject": "bold red"}
 STATE_STYLES = {"non_inferior": "green", "open": "yellow", "harmed": "red"}
@@ -67,11 +68,21 @@ class Report(BaseModel):
 
 def number(value: float) -> str:
     """Four decimals, one from a hundred on, two significant digits below 0.0005."""
-    if 0 < abs(value) < 5e-4:
-        text = f"{value:.1e}" if abs(value) < 1e-6 else f"{float(f'{value:.1e}'):f}".rstrip("0")
-    else:
-        text = f"{value:.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    if not 0 < abs(value) < 5e-4:
+        return aligned(value)
+    text = f"{value:.1e}" if abs(value) < 1e-6 else f"{float(f'{value:.1e}'):f}".rstrip("0")
     return text.replace("-", "−")
+
+
+def aligned(value: float) -> str:
+    """Four decimals, one from a hundred on: for columns of numbers."""
+    text = f"{value:.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    return text.replace("-", "−") if float(text) else text.replace("-", "")
+
+
+def short(value: float) -> str:
+    """:func:`number` without zeros at its end, for what people have set."""
+    return number(value).rstrip("0").rstrip(".") or "0"
 
 
 def signed(value: float) -> str:
@@ -85,18 +96,18 @@ def state_word(task: TaskResult) -> str:
 
 
 def verdict_sentence(verdict: Verdict) -> str:
-    """The decision and its reason in one sentence."""
+    """The reason of the decision in one sentence."""
     names = {
         state: [task.name for task in verdict.tasks if task.state == state]
         for state in ("harmed", "open")
     }
     if verdict.decision == "reject":
-        return f"Reject: {listed(names['harmed'])} would pay for it."
+        return f"Joint training harms {listed(names['harmed'])}."
     if verdict.decision == "promote":
-        return f"Promote: no target task pays more than its margin{_gain(verdict)}."
+        return f"No target task pays more than its margin{_gain(verdict)}."
     if names["open"]:
-        return f"Hold: {listed(names['open'])} may still pay more than the margin."
-    return f"Hold: no target task pays more than its margin, but {_hindrance(verdict)}."
+        return f"It is open whether {listed(names['open'])} would pay more than the margin."
+    return f"No target task pays more than its margin, but {_hindrance(verdict)}."
 
 
 def _gain(verdict: Verdict) -> str:
@@ -118,7 +129,7 @@ def _hindrance(verdict: Verdict) -> str:
 
 def task_sentence(task: TaskResult) -> str:
     """Why a task has the state that it has, without its name."""
-    room = f"a margin of {number(task.margin)} {task.metric}"
+    room = f"a margin of {short(task.margin)} {task.metric}"
     if task.state == "harmed":
         return f"a loss of at least {number(-task.upper)}, with {room}"
     if task.state == "open":
@@ -145,33 +156,43 @@ def listed(names: list[str]) -> str:
 
 
 def verdict_lines(report: Report) -> "RenderableType":
-    """For the terminal: a row a candidate and task, then each verdict's sentence and its lacks."""
+    """For the terminal, 80 columns wide: each candidate's tasks, its verdict and what it lacks."""
     from rich.console import Group
+    from rich.text import Text
+
+    if not report.candidates:
+        return Text(f"{report.name}: no joint model was trained, so there is nothing to judge")
+    lines: list[RenderableType] = []
+    for verdict in report.candidates:
+        decision = Text(f"{verdict.decision}: ", DECISION_STYLES[verdict.decision])
+        lines += [
+            Text(f"{verdict.candidate}", "bold underline"),
+            _task_table(verdict),
+            decision.append(verdict_sentence(verdict), "default not bold"),
+            *(Text(f"  lacking, {line}") for line in lacks(verdict)),
+            Text(),
+        ]
+    return Group(*lines[:-1])
+
+
+def _task_table(verdict: Verdict) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("candidate", "task", "metric", title=f"{report.name}: joint against twin")
-    for column in ("joint", "twin", "difference", "bounds", "margin"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = Table("task", "metric", box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for column, width in (("joint", 6), ("twin", 6), ("difference", 10), ("bounds", 15)):
+        table.add_column(column, justify="right", min_width=width, no_wrap=True)
+    table.add_column("margin", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    sentences = []
-    for verdict in report.candidates:
-        for place, task in enumerate(verdict.tasks):
-            table.add_row(
-                verdict.candidate if place == 0 else "",
-                task.name,
-                task.metric,
-                number(task.joint),
-                number(task.twin),
-                signed(task.difference.delta),
-                f"{signed(task.lower)} {signed(task.upper)}",
-                number(task.margin),
-                Text(state_word(task), STATE_STYLES[task.state]),
-                end_section=place == len(verdict.tasks) - 1,
-            )
-        sentence = Text(f"{verdict.candidate}: ")
-        sentence.append(verdict_sentence(verdict), DECISION_STYLES[verdict.decision])
-        sentences += [sentence, *(Text(f"  lacking, {line}") for line in lacks(verdict))]
-    if not report.candidates:
-        return Text(f"{report.name}: no joint model was trained, so there is nothing to judge")
-    return Group(table, *sentences)
+    for task in verdict.tasks:
+        table.add_row(
+            task.name,
+            task.metric,
+            number(task.joint),
+            number(task.twin),
+            signed(task.difference.delta),
+            f"{signed(task.lower)} {signed(task.upper)}",
+            short(task.margin),
+            Text(state_word(task), STATE_STYLES[task.state]),
+        )
+    return table

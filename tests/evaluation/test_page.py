@@ -1,0 +1,227 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from counterpoint.evaluation.evidence import GateSettings, TwinEvidence
+from counterpoint.evaluation.gate import judge_candidates
+from counterpoint.evaluation.page import page
+from counterpoint.evaluation.preflight import preflight
+from counterpoint.evaluation.report import Curve, Report, Summary
+from counterpoint.files import json_text
+
+CELLS = ("mmoe-gcn-aux_ts", "mmoe-gcn-fixed", "shared_bottom-gcn-fixed")
+TWIN = "single_task-gcn-fixed"
+
+
+def curve(cell: str, fit: str, task: str, name: str, values: list[float]) -> Curve:
+    epochs = list(range(len(values)))
+    return Curve(
+        cell=cell,
+        fit=fit,
+        task=task,
+        name=name,
+        epochs=epochs,
+        mean=values,
+        low=values,
+        high=values,
+    )
+
+
+def curves() -> list[Curve]:
+    found = []
+    for cell in CELLS:
+        for task in ("click", "buy"):
+            found.append(curve(cell, "joint", task, "valid logloss", [0.6, 0.5]))
+            moving = [1.0, 1.25] if "aux_ts" in cell else [1.0, 1.0]
+            found.append(curve(cell, "joint", task, "weight", moving))
+    found.append(curve(CELLS[0], "joint", "", "cosine/click~buy", [0.3, -0.2]))
+    return found + [
+        curve(TWIN, task, task, "valid logloss", [0.6, 0.4]) for task in ("click", "buy")
+    ]
+
+
+@pytest.fixture(scope="module")
+def report(make_task):
+    evidence = {
+        CELLS[0]: [make_task("click", 0.03), make_task("buy", 0.0, seed=1)],
+        CELLS[1]: [make_task("click", 0.05), make_task("buy", -0.004, noise=0.012, seed=1)],
+        CELLS[2]: [make_task("click", 0.1), make_task("buy", -0.05, seed=1)],
+    }
+    twins = [
+        TwinEvidence(t.name, t.metric, t.margin, t.cluster_type, t.twin) for t in evidence[CELLS[0]]
+    ]
+    auc = {"logloss": Summary(mean=0.4, sd=0.01, n=10), "auc": Summary(mean=0.8, sd=0.02, n=10)}
+    return Report(
+        name="shop",
+        candidates=list(judge_candidates(evidence, GateSettings()).values()),
+        chosen=CELLS[0],
+        preflight={"gcn": preflight(twins, GateSettings())},
+        summaries={
+            **{cell: {"click": auc, "buy": auc, "dwell": {}} for cell in CELLS},
+            TWIN: {"click": auc, "buy": auc},
+        },
+        references={
+            "click": {
+                "popularity": {"logloss": 0.6, "auc": 0.7},
+                "SVD-32": {"logloss": 0.5, "auc": 0.65},
+                "Bayes-optimal": {"logloss": 0.3, "auc": 0.95},
+            },
+            "dwell": {"mean": {"rmse": 1.25}},
+        },
+        reference_notes=["A note on references."],
+        curves=curves(),
+        data_facts={
+            "node_types": {"user": 12770, "item": 80},
+            "relations": {"clicked": 500},
+            "rows": {"click": {"train": 60, "valid": 20, "test": 20}},
+            "positive_rates": {"click": {"train": 0.25, "valid": 0.2, "test": 0.215}},
+            "cross_task": "drop",
+            "held_out": [
+                {
+                    "task": "click",
+                    "policy": "drop",
+                    "training_rows": 60,
+                    "held_out_by_another_task": 7,
+                }
+            ],
+            "candidates": "uniform",
+        },
+        validation={"passed": True, "failed": {"critical": 0, "warning": 3, "info": 0}},
+        lineage={"graph_digest": "ab" * 32, "git_commit": "cd" * 20},
+        parameters={"train": {"epochs": 25, "encoder": {}}, "seeds": [0, 1]},
+    )
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return page(report)
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed out of turn."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_but_itself(html):
+    assert "<script" not in html
+    assert set(re.findall(r'(\S+?)="https?://', html)) == {"xmlns", "xmlns:xlink"}
+    assert len(re.findall("https?://", html)) == len(re.findall('xmlns(:xlink)?="http', html))
+    assert "@import" not in html
+    assert "url(http" not in html
+    links = re.findall(r'(?:href|src)="([^"]*)"', html)
+    assert all(link.startswith("#") for link in links)
+
+
+def test_tags_are_balanced_and_links_lead_somewhere(html):
+    parser = Balanced()
+    parser.feed(html)
+    assert parser.open == []
+    for link in re.findall(r'<a href="#([^"]*)"', html):
+        assert parser.ids.count(link) == 1
+
+
+def test_equal_reports_give_equal_bytes_also_through_json(report, html):
+    assert page(report) == html
+    text = json_text(report.model_dump(mode="json"))
+    assert page(Report.model_validate(json.loads(text))) == html
+
+
+def test_verdicts_come_first_in_words(html):
+    body = html[html.index("<body>") : html.index('id="differences"')]
+    decisions = re.findall(r'class="badge">(\w+)</span>([\w-]+)', body)
+    assert decisions == list(zip(("promote", "hold", "reject"), CELLS, strict=True))
+    assert "Joint training harms buy." in body
+    assert body.count("What it lacks") == 1
+
+
+def test_references_stand_below_the_models_best_first_bayes_last(html):
+    table = html[html.index("<h3>click") : html.index("<h3>buy")]
+    names = re.findall(r'<tr class="(\w+)[^"]*"><td>([^<]+)', table)
+    assert names == [
+        *(("candidate", cell) for cell in CELLS),
+        ("twin", TWIN),
+        ("reference", "SVD-32"),
+        ("reference", "popularity"),
+        ("bayes", "Bayes-optimal"),
+    ]
+    head = re.findall(r'<th class="n">([^<]+)', table)
+    assert head == ["logloss ↓", "auc"]
+    assert '0.4000<span class="sd"> ± 0.0100' in table
+
+
+def test_auxiliary_tasks_are_shown_and_called_so(html):
+    assert "<h3>dwell <span" in html
+    assert "1.2500" in html
+
+
+def test_facts_lineage_and_parameters_are_there(html):
+    for text in ("12 770", "25.00 %", "21.50 %", "ab" * 32, "cd" * 20, "A note on references."):
+        assert text in html
+    assert "dropped from training" in html
+    assert "3 warning" in html
+    assert ">train.epochs</td><td><code>25<" in html
+
+
+def test_weights_that_move_are_drawn_and_others_said(html):
+    assert "Task weights" in html
+    assert "Constant weights: mmoe-gcn-fixed (click 1, buy 1)" in html
+    assert "click and buy" in html
+
+
+def test_without_candidates_there_is_still_a_page(report):
+    summary = {TWIN: {"click": {"auc": Summary(mean=0.8, sd=0.0, n=1)}}}
+    bare = Report(
+        name="shop",
+        candidates=[],
+        chosen=None,
+        preflight={},
+        summaries=summary,
+        references={},
+        reference_notes=[],
+        curves=[],
+        data_facts={},
+        validation={},
+        lineage={},
+        parameters={},
+    )
+    html = page(bare)
+    assert "nothing to judge" in html
+    assert "0.8000</td>" in html
+    assert "±" not in html[html.index("<h3>click") : html.index("Lineage</h2>")]
+    assert "<svg" not in html
+
+
+def test_cells_that_were_not_tested_are_named(report):
+    only_one = report.model_copy(update={"candidates": report.candidates[:1]})
+    html = page(only_one)
+    assert f"for one candidate alone: {CELLS[1]}, {CELLS[2]}." in html
+
+
+def test_what_a_user_wrote_is_escaped(report):
+    html = page(report.model_copy(update={"lineage": {"note": "<b>&"}}))
+    assert "&lt;b&gt;&amp;" in html
+
+
+def test_a_reference_without_the_primary_metric_stands_last(report):
+    references = {"click": {**report.references["click"], "odd": {"auc": 0.5}}}
+    html = page(report.model_copy(update={"references": references}))
+    assert html.index(">popularity<") < html.index(">odd<") < html.index(">Bayes-optimal<")
