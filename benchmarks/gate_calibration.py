@@ -6,6 +6,7 @@ Promises (METHODS E.6), with margin m and three (AUC: two) target tasks:
   worse  one task worse by m, the others better by 2 m        promoted <= 5 %
   better one task better by m, the others equal               promoted >= 80 %
   twice  one task worse by 2 m, the others better by 2 m      rejected >= 80 %, promoted <= 1 %
+"But for shipping" leaves out the test of the one seed that ships.
 
 The noise of joint minus twin has three sources, given as shares of the true variance of its
 seed-mean: the seed (the same for all clusters), the cluster (the same for all seeds: test noise),
@@ -162,9 +163,9 @@ def seeds_alone(verdict: Verdict) -> bool:
 def rates(verdicts: list[Verdict]) -> dict[str, dict[str, float]]:
     """Each outcome's rate with its exact 95 % binomial interval."""
     counts = {
-        "promoted": sum(map(promoted_but_for_shipping, verdicts)),
-        "promoted, shipping seed too": sum(v.decision == "promote" for v in verdicts),
-        "rejected": sum(v.decision == "reject" for v in verdicts),
+        "promoted": sum(verdict.decision == "promote" for verdict in verdicts),
+        "promoted but for shipping": sum(map(promoted_but_for_shipping, verdicts)),
+        "rejected": sum(verdict.decision == "reject" for verdict in verdicts),
         "passed by seeds alone": sum(map(seeds_alone, verdicts)),
     }
     intervals = {
@@ -226,8 +227,8 @@ def printed(cell: dict[str, Any]) -> str:
     ]
     beside = [
         ("worse", "passed by seeds alone"),
-        ("better", "promoted, shipping seed too"),
-        ("worse", "promoted, shipping seed too"),
+        ("better", "promoted but for shipping"),
+        ("worse", "promoted but for shipping"),
     ]
     for found in cell["promises"] + [
         {"promise": f"{scenario}: {outcome}", "verdict": "", **cell["outcomes"][scenario][outcome]}
