@@ -1,0 +1,47 @@
+import pytest
+
+from counterpoint.data.planted import PRESETS, planted_preset
+from counterpoint.errors import UserError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_itself_when_no_dial_is_turned(name):
+    assert planted_preset(name) == PRESETS[name]
+
+
+def test_dials_may_come_as_text_from_the_command_line():
+    config = planted_preset("tiny", relatedness="0.5", seed="7")
+    assert (config.relatedness, config.seed) == (0.5, 7)
+    assert config.interactions == PRESETS["tiny"].interactions
+
+
+@pytest.mark.parametrize(
+    ("dials", "line"),
+    [
+        ({"relatedness": 0.95}, r"planted tiny: relatedness=0\.95: .*less than or equal to 0\.9"),
+        ({"relatedness": -0.6}, r"planted tiny: relatedness=-0\.6: .*greater than or equal to"),
+        ({"users": 3}, r"planted tiny: users=3: .*greater than or equal to 10"),
+        ({"skew": "steep"}, r"planted tiny: skew='steep': .*valid number"),
+        ({"shade": 1}, r"planted tiny: shade=1: Extra inputs are not permitted"),
+        (
+            {"conversion_rate": 0.2, "click_rate": 0.3},
+            r"planted tiny: conversion_rate 0\.2 is above half of click_rate 0\.3: .*lower it",
+        ),
+    ],
+)
+def test_a_dial_out_of_its_range_is_one_line(dials, line):
+    with pytest.raises(UserError, match=line) as raised:
+        planted_preset("tiny", **dials)
+    assert len(raised.value.faults) == 1
+    assert "\n" not in str(raised.value)
+
+
+def test_every_faulty_dial_has_its_line():
+    with pytest.raises(UserError) as raised:
+        planted_preset("demo", users=1, items=1)
+    assert len(raised.value.faults) == 2
+
+
+def test_an_unknown_preset_says_which_there_are():
+    with pytest.raises(UserError, match="no preset 'huge'; there are tiny, demo, large"):
+        planted_preset("huge")
