@@ -169,6 +169,18 @@ class ForgetsToReduce(Sound):
         return Decision(as_floats(losses.means()), self.chosen(losses))
 
 
+class KeepsToItself(Sound):
+    """What it has seen steers it one day, and differs from worker to worker."""
+
+    def __init__(self, tasks, targets):
+        super().__init__(tasks, targets)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def chosen(self, losses):
+        self.seen += losses.per_example["target"].detach().mean().nan_to_num()
+        return super().chosen(losses)
+
+
 class ReducesUnlikeTensors(Sound):
     def fill_gradients(self, problem):
         decision = super().fill_gradients(problem)
@@ -191,11 +203,12 @@ FAULTS = [
     (MixesTowers, "gradient of towers.noise is not the weight of noise times its own"),
     (WeighsThePenalty, "a penalty is not passed on as it is"),
     (MeansOfNothing, "not finite after an empty batch of target"),
-    (DividesByTheLoss, "not finite where target has loss 0"),
+    (DividesByTheLoss, "not finite after losses of 0 of target"),
     (CountsBesideItsState, "continued from its state it differs"),
     (LosesItsOptimiser, "continued from its state it differs"),
     (GrowsItsState, "a fresh weighting cannot load the state"),
     (ForgetsToReduce, "of two workers on half batches, not those of one"),
+    (KeepsToItself, "two workers come to different states: /seen"),
     (ReducesUnlikeTensors, "two workers reduce unlike tensors"),
 ]
 

@@ -2,9 +2,11 @@
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -274,23 +276,23 @@ def _penalties_are_not_weighted(case: _Case) -> None:
     _require(not reached, "a parameter that no loss reaches has no gradient of zeros")
 
 
-def _empty_batches_do_no_harm(case: _Case) -> None:
-    for empty in (*((task,) for task in case.tasks), case.tasks):
-        weighting, problem = case.weighting(), case.problem
-        chosen = frozenset(empty)
-        without = _with_rows(problem, lambda task, x: x[:0] if task in chosen else x)  # noqa: B023
-        where = f"after an empty batch of {', '.join(empty)}"
-        for step in (without, problem):
-            _require_finite(weighting.fill_gradients(step), problem, where)
+def _changed(
+    chosen: tuple[str, ...], change: Callable[[Tensor], Tensor], task: str, losses: Tensor
+) -> Tensor:
+    return change(losses) if task in chosen else losses
 
 
-def _losses_of_zero_do_no_harm(case: _Case) -> None:
-    """As of a batch of one class that is predicted already."""
-    for chosen in case.tasks:
-        weighting, problem = case.weighting(), case.problem
-        learned = _with_rows(problem, lambda task, x: x * (task != chosen))  # noqa: B023
-        for step in (learned, problem):
-            _require_finite(weighting.fill_gradients(step), problem, f"where {chosen} has loss 0")
+def _poor_batches_do_no_harm(case: _Case) -> None:
+    """Batches without rows, and batches of losses 0, as of one class that is predicted already."""
+    for chosen in (*((task,) for task in case.tasks), case.tasks):
+        for where, poor in (
+            (f"after an empty batch of {', '.join(chosen)}", lambda x: x[:0]),
+            (f"after losses of 0 of {', '.join(chosen)}", lambda x: 0 * x),
+        ):
+            weighting, problem = case.weighting(), case.problem
+            rows = partial(_changed, chosen, poor)
+            for step in (_with_rows(problem, rows), problem):
+                _require_finite(weighting.fill_gradients(step), problem, where)
 
 
 def _continues_from_its_state(case: _Case) -> None:
@@ -307,18 +309,19 @@ def _continues_from_its_state(case: _Case) -> None:
     _require_same(again, _trace(weighting, problem, 2), "continued from its state it differs")
 
 
-def _two_workers_equal_one(case: _Case) -> None:
-    def even(task: str, losses: Tensor) -> Tensor:
-        return losses[: len(losses) // 2 * 2]
+def _every_second(first: int, task: str, losses: Tensor) -> Tensor:
+    return losses[first::2]
 
+
+def _two_workers_equal_one(case: _Case) -> None:
     together = _MeanOfTwo()
-    alone = _with_rows(case.problem, even)
+    alone = _with_rows(case.problem, lambda task, losses: losses[: len(losses) // 2 * 2])
     expected = _trace(case.weighting(), alone, 2)
     halves = [
         replace(
-            _with_rows(alone, lambda task, x, rank=rank: x[rank::2]),  # type: ignore[misc]
+            _with_rows(alone, partial(_every_second, rank)),
             parameters=case.problem.parameters,
-            reduce=lambda value, rank=rank: together.mean(rank, value),  # type: ignore[misc]
+            reduce=partial(together.mean, rank),
         )
         for rank in (0, 1)
     ]
@@ -341,6 +344,22 @@ def _two_workers_equal_one(case: _Case) -> None:
     _require(not faults, "two workers do not reduce the same number of times")
     for trace in (future.result() for future in futures):
         _require_equal_traces(trace, expected, "of two workers on half batches, not those of one")
+    first, second = (dict(_leaves(weighting.state_dict())) for weighting in weightings)
+    for place, value in first.items():
+        same = torch.equal(torch.as_tensor(value), torch.as_tensor(second[place]))
+        _require(same, f"two workers come to different states: {place}")
+
+
+def _leaves(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Tensors and numbers of a nested state, each with its place in it."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _leaves(value, f"{place}/{key}")
+    elif isinstance(tree, list | tuple):
+        for key, value in enumerate(tree):
+            yield from _leaves(value, f"{place}/{key}")
+    elif isinstance(tree, Tensor | float | int):
+        yield place, tree
 
 
 class _MeanOfTwo:
@@ -381,8 +400,7 @@ INVARIANTS: tuple[Callable[[_Case], None], ...] = (
     _order_of_tasks_does_not_matter,
     _towers_are_only_weighted,
     _penalties_are_not_weighted,
-    _empty_batches_do_no_harm,
-    _losses_of_zero_do_no_harm,
+    _poor_batches_do_no_harm,
     _continues_from_its_state,
     _two_workers_equal_one,
 )
