@@ -50,6 +50,17 @@ def test_model(make_pair, encoder):
     check_model(*make_pair(layers=2), idle=idle)
 
 
+def test_model_in_bfloat16(make_pair):
+    model, step = make_pair(layers=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(step).logits
+    loss = sum(found.float().square().mean() for found in logits.values())
+    gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
+    for (name, parameter), gradient in zip(model.named_parameters(), gradients, strict=True):
+        assert gradient.dtype == parameter.dtype == torch.float32, name
+        assert gradient.isfinite().all(), name
+
+
 def flipped(first, second):
     """The state of an AUX-TS in another, whose tasks and targets are in reverse."""
     second.load_state_dict(first.state_dict())

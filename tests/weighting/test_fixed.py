@@ -33,6 +33,12 @@ def test_given_weights_and_one_for_the_others(make_problem, draw):
     assert not problem.parameters["tower.c"].grad.any()
 
 
+def test_a_twin_is_not_weakened_by_the_weights_of_the_joint_model():
+    settings = FixedSettings(weights={"a": 0.01})
+    assert Fixed(("a",), ("a",), settings).weights == {"a": 1.0}
+    assert Fixed(("a", "b"), ("a",), settings).weights == {"a": 0.01, "b": 1.0}
+
+
 def test_keeps_the_contract():
     check_weighting(
         lambda tasks, targets: Fixed(tasks, targets, FixedSettings(weights={"noise": 0.5}))

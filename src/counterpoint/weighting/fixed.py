@@ -13,7 +13,7 @@ from counterpoint.weighting.contract import (
 
 
 class FixedSettings(Strict):
-    """``weights`` by task name; tasks not named weigh 1."""
+    """``weights`` by task name; tasks not named weigh 1, and so does a task that is alone."""
 
     weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
 
@@ -25,7 +25,9 @@ class Fixed(Weighting):
         self, tasks: tuple[str, ...], targets: tuple[str, ...], settings: FixedSettings
     ) -> None:
         super().__init__(tasks, targets)
-        self.weights = {task: settings.weights.get(task, 1.0) for task in tasks}
+        # a twin takes the joint model's settings, and a lone weight would but scale its decay
+        given = settings.weights if len(tasks) > 1 else {}
+        self.weights = {task: given.get(task, 1.0) for task in tasks}
 
     def fill_gradients(self, problem: Problem) -> Decision:
         """One backward pass of the weighted sum."""
