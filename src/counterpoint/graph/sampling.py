@@ -21,7 +21,8 @@ def step_key(seed: int, epoch: int, step: int) -> int:
     return int(bits[0] >> np.uint64(33))
 
 
-def _dgl() -> Any:
+def lazy_dgl() -> Any:
+    """The module dgl, imported now."""
     # by way of the module that takes care of dgl's first import
     from counterpoint.graph.ops.dgl_backend import dgl  # type: ignore[attr-defined]
 
@@ -31,12 +32,12 @@ def _dgl() -> Any:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """DGL draws from one generator a thread, so by more threads it would draw otherwise."""
-    threads = _dgl().utils.get_num_threads()
-    _dgl().utils.set_num_threads(1)  # and torch's with it: they share the runtime
+    threads = lazy_dgl().utils.get_num_threads()
+    lazy_dgl().utils.set_num_threads(1)  # and torch's with it: they share the runtime
     try:
         yield
     finally:
-        _dgl().utils.set_num_threads(threads)
+        lazy_dgl().utils.set_num_threads(threads)
 
 
 class NeighbourSampler:
@@ -44,7 +45,7 @@ class NeighbourSampler:
 
     def __init__(self, graph: TrainingGraph, fanouts: Sequence[int]) -> None:
         self.graph, self.fanouts = graph, tuple(fanouts)
-        dgl = _dgl()
+        dgl = lazy_dgl()
         csr = graph.csr
         edge_ids = torch.arange(csr.n_edges)
         self._dgl_graph = dgl.graph(("csc", (csr.indptr, csr.indices, edge_ids)))
@@ -58,7 +59,7 @@ class NeighbourSampler:
             key: of the step's randomness (:func:`step_key`).
             scored_pairs: ``[n, 2]`` flat node numbers.
         """
-        dgl, csr = _dgl(), self.graph.csr
+        dgl, csr = lazy_dgl(), self.graph.csr
         outputs = torch.unique(nodes)
         keep = self.graph.kept_edges(scored_pairs)
         weight, degree = None, self._degree
@@ -80,7 +81,7 @@ class NeighbourSampler:
 
     def _block(self, sampled: Any, outputs: Tensor, degree: Tensor) -> tuple[Block, Tensor]:
         src, dst = sampled.edges()
-        edge = sampled.edata[_dgl().EID]
+        edge = sampled.edata[lazy_dgl().EID]
         order = torch.argsort(edge)
         src, dst, edge = src[order], dst[order], edge[order]
         others = torch.unique(src)
