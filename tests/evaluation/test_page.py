@@ -36,7 +36,8 @@ def curves() -> list[Curve]:
             found.append(curve(cell, "joint", task, "valid logloss", [0.6, 0.5]))
             moving = [1.0, 1.25] if "aux_ts" in cell else [1.0, 1.0]
             found.append(curve(cell, "joint", task, "weight", moving))
-    found.append(curve(CELLS[0], "joint", "", "cosine/click~buy", [0.3, -0.2]))
+    for pair in ("click~buy", "buy~click"):
+        found.append(curve(CELLS[0], "joint", "", f"cosine/{pair}", [0.3, -0.2]))
     return found + [
         curve(TWIN, task, task, "valid logloss", [0.6, 0.4]) for task in ("click", "buy")
     ]
@@ -184,7 +185,11 @@ def test_facts_lineage_and_parameters_are_there(html):
 def test_weights_that_move_are_drawn_and_others_said(html):
     assert "Task weights" in html
     assert "Constant weights: mmoe-gcn-fixed (click 1, buy 1)" in html
-    assert "click and buy" in html
+
+
+def test_a_pair_of_tasks_has_one_cosine(html):
+    assert html.count(">buy and click<") == 1
+    assert "click and buy" not in html
 
 
 def test_without_candidates_there_is_still_a_page(report):

@@ -76,6 +76,17 @@ def test_panels_share_one_legend(panels):
     assert sum(text.startswith("task ") for text in found) == panels
 
 
+def test_long_names_in_the_legend_stand_below_each_other():
+    names = [f"shared_bottom-simple_hgn-uncertainty-{i}" for i in range(4)]
+    svg = epoch_plot([Panel("click", [line(name) for name in names])], "curves")
+    width = float(re.search(r'width="([0-9.]+)pt"', svg)[1])
+    for element in ElementTree.fromstring(svg).iter():
+        if element.text in names:
+            place = re.search(r"translate\(([0-9.]+)", element.get("transform", ""))
+            start = float(place[1] if place else element.get("x"))
+            assert start + 5 * len(element.text) < width
+
+
 def test_one_epoch_is_a_dot():
     svg = epoch_plot([Panel("click", [line(length=1)])], "curves")
     assert "<use" in svg

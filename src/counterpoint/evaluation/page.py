@@ -236,21 +236,18 @@ def _constant_weights(report: Report) -> dict[str, str]:
 
 def _cosine_panels(report: Report) -> list[Panel]:
     """A panel a cell that reports cosines of gradients, a line a pair of tasks."""
-    found: dict[str, list[Curve]] = {}
+    found: dict[str, dict[str, Curve]] = {}
     for curve in report.curves:
         if curve.name.startswith("cosine/"):
-            found.setdefault(curve.cell, []).append(curve)
-    names = sorted({curve.name for curves in found.values() for curve in curves})
+            pair = sorted(curve.name.removeprefix("cosine/").split("~"))
+            found.setdefault(curve.cell, {})[" and ".join(pair)] = curve  # cosines are symmetric
+    pairs = sorted({pair for of_cell in found.values() for pair in of_cell})
     return [
         Panel(
             cell,
             [
-                _line(
-                    curve,
-                    curve.name.removeprefix("cosine/").replace("~", " and "),
-                    PALETTE[names.index(curve.name) % len(PALETTE)],
-                )
-                for curve in found[cell]
+                _line(curve, pair, PALETTE[pairs.index(pair) % len(PALETTE)])
+                for pair, curve in sorted(found[cell].items())
             ],
             around_zero=True,
         )

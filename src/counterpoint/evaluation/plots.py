@@ -170,10 +170,12 @@ def epoch_plot(panels: Sequence[Panel], what: str) -> str:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
-    legend_rows = -(-len(labels) // 3)
+    width = WIDTH if columns == 2 else 0.62 * WIDTH
+    legend_columns = max(1, int(width / (0.55 + 0.08 * max(map(len, labels)))))
+    legend_rows = -(-len(labels) // legend_columns)
     height = 2.25 * rows + 0.22 * legend_rows + 0.2
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH if columns == 2 else 0.62 * WIDTH, height))
+        figure = Figure(figsize=(width, height))
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         handles: dict[str, Any] = {}
         for axes, panel in zip(grid, panels, strict=False):
@@ -193,7 +195,7 @@ def epoch_plot(panels: Sequence[Panel], what: str) -> str:
             labels,
             loc="upper left",
             bbox_to_anchor=(0.0, 1.0),
-            ncols=min(3, len(labels)),
+            ncols=min(legend_columns, len(labels)),
         )
         figure.tight_layout(rect=(0, 0, 1, 1 - (0.22 * legend_rows + 0.12) / height))
         return _svg(figure, what)
