@@ -25,6 +25,7 @@ from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.store import open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step, TaskBatch
+from counterpoint.weighting.aux_ts import AuxTS
 
 USERS, ITEMS, PAIRS = 40, 30, 600
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -233,3 +234,18 @@ def market_step(market_graph: TrainingGraph) -> Callable[..., Step]:
         )
 
     return step
+
+
+@pytest.fixture(scope="session")
+def reverse_aux_ts() -> Callable[[AuxTS, AuxTS], None]:
+    """Give an AUX-TS the state of another whose tasks and targets are in reverse."""
+
+    def reverse(first: AuxTS, second: AuxTS) -> None:
+        second.load_state_dict(first.state_dict())
+        second.initial.copy_(first.initial.flip(0))
+        with torch.no_grad():
+            weight, types = second.network[0].weight, slice(1, 1 + len(first.tasks))
+            weight[:, types] = weight[:, types].flip(1)
+            weight[:, types.stop :] = weight[:, types.stop :].flip(1)
+
+    return reverse

@@ -61,18 +61,8 @@ def test_model_in_bfloat16(make_pair):
         assert gradient.isfinite().all(), name
 
 
-def flipped(first, second):
-    """The state of an AUX-TS in another, whose tasks and targets are in reverse."""
-    second.load_state_dict(first.state_dict())
-    second.initial.copy_(first.initial.flip(0))
-    with torch.no_grad():
-        weight, types = second.network[0].weight, slice(1, 1 + len(first.tasks))
-        weight[:, types] = weight[:, types].flip(1)
-        weight[:, types.stop :] = weight[:, types.stop :].flip(1)
-
-
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_weighting(make_pair, tasks, weighting):
+def test_weighting(make_pair, tasks, reverse_aux_ts, weighting):
     model, step = make_pair(layers=1)
     model, step = model.double().eval(), in_float64(step)
 
@@ -93,5 +83,5 @@ def test_weighting(make_pair, tasks, weighting):
         ),
         problem,
         tasks[:2],
-        reorder=flipped if weighting == "aux_ts" else None,
+        reorder=reverse_aux_ts if weighting == "aux_ts" else None,
     )

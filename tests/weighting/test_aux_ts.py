@@ -245,23 +245,13 @@ def test_a_target_without_rows_at_first_is_scaled_by_its_first_real_loss(make_pr
     assert weighting.initial.tolist() == pytest.approx([means["a"], means["c"]])
 
 
-def in_the_order_of(first: AuxTS, second: AuxTS) -> None:
-    """The state of one in the other, whose tasks and targets are in reverse."""
-    second.load_state_dict(first.state_dict())
-    second.initial.copy_(first.initial.flip(0))
-    with torch.no_grad():
-        weight, types = second.network[0].weight, slice(1, 1 + len(first.tasks))
-        weight[:, types] = weight[:, types].flip(1)
-        weight[:, types.stop :] = weight[:, types.stop :].flip(1)
-
-
 @pytest.mark.parametrize("targets", [("target",), ("target", "noise")])
 @pytest.mark.parametrize("similarities", ["one", "all"])
 @pytest.mark.parametrize("normalise", ["none", "sum_to_T"])
-def test_keeps_the_contract(targets, similarities, normalise):
+def test_keeps_the_contract(reverse_aux_ts, targets, similarities, normalise):
     settings = AuxTSSettings(hidden=16, similarities=similarities, normalise=normalise)
     check_weighting(
         lambda tasks, targets: AuxTS(tasks, targets, settings),
         targets=targets,
-        reorder=in_the_order_of,
+        reorder=reverse_aux_ts,
     )
