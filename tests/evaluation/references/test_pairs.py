@@ -163,6 +163,13 @@ def test_no_edge_that_comes_from_the_labels_is_a_feature(make_store):
     np.testing.assert_array_equal(found.score, expected.score)
 
 
+def test_without_static_relations_there_are_no_neighbours(make_store):
+    lone = SCHEMA.model_copy(update={"relations": {"clicked": SCHEMA.relations["clicked"]}})
+    found = pair_references(make_store(lone, tables()), "click", "test", seed=0)
+    assert "logistic regression, own features" in found
+    assert "logistic regression, own and neighbours' features" not in found
+
+
 def test_many_training_rows_are_drawn_from(make_store, monkeypatch):
     monkeypatch.setattr("counterpoint.evaluation.references.pairs.MOST_ROWS", 60)
     store = make_store(SCHEMA, tables())

@@ -136,11 +136,15 @@ def _linear_scores(
     if len(train) > MOST_ROWS:
         drawn = np.sort(np.random.default_rng(seed).choice(drawn, MOST_ROWS, replace=False))
     found = {}
-    for what, blocks in (
-        ("own features", own),
-        ("own and neighbours' features", [[*a, *b] for a, b in zip(own, around, strict=True)]),
+    for what, blocks, wanted in (
+        ("own features", own, any(own)),
+        (
+            "own and neighbours' features",
+            [[*a, *b] for a, b in zip(own, around, strict=True)],
+            any(around),
+        ),
     ):
-        if not any(blocks) or (blocks != own and not any(around)):
+        if not wanted:
             continue
         ends = [beside(of_end) if of_end else None for of_end in blocks]
         designs = [_pair_design(ends, e) for e in (train.entity[drawn], valid.entity, rows.entity)]
