@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from counterpoint.errors import UserError
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
 from counterpoint.training.loop import Trainer
@@ -112,6 +113,11 @@ def test_patience_ends_training_and_the_best_epoch_is_kept(market_graph: Trainin
     assert made.progress.epoch < 50
     assert made.progress.epoch == fit.epoch + 3
     assert made.validate(99) == pytest.approx(fit.score, abs=1e-7)
+
+
+def test_fanouts_must_fit_the_encoder(market_graph: TrainingGraph) -> None:
+    with pytest.raises(UserError, match="2 numbers for an encoder of 1 graph layers"):
+        trainer(market_graph, CELLS[0], fanouts=(3, 3))
 
 
 def test_bf16_trains(market_graph: TrainingGraph) -> None:

@@ -133,6 +133,8 @@ class Task(Strict):
         if many != (self.classes is not None):
             verb = "needs classes: the number of them" if many else "takes no classes"
             raise ValueError(f"a {self.kind.value} task {verb}")
+        if many and self.is_pair:
+            raise ValueError(f"a {self.kind.value} task scores one node type; pairs have one logit")
         if self.kind is TaskKind.LINK and not self.is_pair:
             raise ValueError("a link task scores pairs: entity: [src node type, dst node type]")
         return self

@@ -41,7 +41,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class NeighbourSampler:
-    """Samples incoming edges layer by layer, outputs first, from the graph of training edges."""
+    """Samples incoming edges layer by layer, outputs first, from the graph of training edges.
+
+    The graph must be on the CPU, where DGL samples; views can then be moved.
+    """
 
     def __init__(self, graph: TrainingGraph, fanouts: Sequence[int]) -> None:
         self.graph, self.fanouts = graph, tuple(fanouts)

@@ -24,6 +24,15 @@ class TypeInput:
     codes: Tensor | None
     bags: dict[str, Csr]
 
+    def to(self, device: torch.device) -> "TypeInput":
+        """The same inputs on a device."""
+        return TypeInput(
+            ids=self.ids.to(device),
+            dense=None if self.dense is None else self.dense.to(device),
+            codes=None if self.codes is None else self.codes.to(device),
+            bags={name: bag.to(device) for name, bag in self.bags.items()},
+        )
+
     def at(self, rows: Tensor) -> "TypeInput":
         """The same inputs for some of the nodes."""
         return TypeInput(
@@ -72,6 +81,19 @@ class View:
     node_type: Tensor
     blocks: tuple[Block, ...]
     rows: Tensor | None = None
+
+    def to(self, device: torch.device) -> "View":
+        """The same view on a device; sampling happens on the CPU."""
+        return View(
+            inputs={name: inputs.to(device) for name, inputs in self.inputs.items()},
+            order=None if self.order is None else self.order.to(device),
+            node_type=self.node_type.to(device),
+            blocks=tuple(
+                Block(block.csr.to(device), block.etype.to(device), block.degree.to(device))
+                for block in self.blocks
+            ),
+            rows=None if self.rows is None else self.rows.to(device),
+        )
 
     def local(self, nodes: Tensor) -> Tensor:
         """Rows of the output that hold the flat node numbers ``nodes``."""

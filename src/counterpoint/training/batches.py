@@ -37,9 +37,10 @@ class Batches:
             rows = store.rows(name, "train")
             entity = flat_entities(graph.meta, task, rows.entity)
             self._rows[name] = entity, torch.from_numpy(rows.label)
-        self._sampler = (
-            NeighbourSampler(graph, settings.fanouts) if settings.fanouts is not None else None
-        )
+        self._sampler = None
+        if settings.fanouts is not None:
+            on_cpu = graph if graph.device.type == "cpu" else TrainingGraph(store)
+            self._sampler = NeighbourSampler(on_cpu, settings.fanouts)
 
     def epoch(self, epoch: int, depth: int, *, meta: bool) -> Iterator[Step]:
         """The steps of one epoch; with ``meta`` each carries the targets' next batch too."""
@@ -96,12 +97,12 @@ class Batches:
     def _on_view(self, scored: Scored, depth: int, key: int) -> dict[str, TaskBatch]:
         device = self.graph.device
         pairs = [entity for name, (entity, _) in scored.items() if self.tasks[name].is_pair]
-        masked = torch.cat(pairs).to(device) if pairs else None
+        masked = torch.cat(pairs) if pairs else None
         if self._sampler is None:
-            view = self.graph.view(depth, masked)
+            view = self.graph.view(depth, None if masked is None else masked.to(device))
         else:
             nodes = torch.cat([entity.flatten() for entity, _ in scored.values()])
-            view = self._sampler.view(nodes, key, masked)
+            view = self._sampler.view(nodes, key, masked).to(device)
         return {
             name: TaskBatch(name, view, view.local(entity.to(device)), label.to(device))
             for name, (entity, label) in scored.items()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from counterpoint.data.schema import Task
+from counterpoint.errors import UserError
 from counterpoint.graph.sampling import step_key
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.values import chance, metric_named, value
@@ -53,6 +54,14 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _check_fanouts(settings: TrainSettings, depth: int) -> None:
+    if settings.fanouts is not None and len(settings.fanouts) != depth:
+        raise UserError(
+            f"train.fanouts: {len(settings.fanouts)} numbers for an encoder of {depth} graph"
+            " layers; give one a layer"
+        )
+
+
 class Trainer:
     """Trains one model on some tasks with one seed."""
 
@@ -81,6 +90,7 @@ class Trainer:
             method = settings.weighting.get(cell.weighting, {})
             weighting = make_weighting(cell.weighting, tuple(tasks), targets, method)
             self.weighting: Weighting = weighting.to(graph.device)
+        _check_fanouts(settings, self.model.depth)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
