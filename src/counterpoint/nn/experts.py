@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SLOPE = 0.1  # leaky: a narrow layer of plain ReLUs loses units for good, and twins with it
+
 
 class Experts(nn.Module):
     """``count`` one-hidden-layer experts, ``[n, d_in]`` to ``[n, count, width]``."""
@@ -19,7 +21,7 @@ class Experts(nn.Module):
         """Outputs of all experts ``[n, count, width]``."""
         count, d_in, width = self.weight.shape
         flat = h @ self.weight.transpose(0, 1).reshape(d_in, count * width)
-        return F.relu(flat.view(len(h), count, width) + self.bias)
+        return F.leaky_relu(flat.view(len(h), count, width) + self.bias, SLOPE)
 
 
 class Gates(nn.Module):
