@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from counterpoint.data.planted import labels as module
 from counterpoint.data.planted import planted_preset
 from counterpoint.data.planted.exposure import planned_exposure
 from counterpoint.data.planted.importance import RELATIONS, relation_importance
@@ -68,6 +69,17 @@ def test_biases_meet_the_rates(logits):
     asked = (CONFIG.click_rate, CONFIG.conversion_rate, CONFIG.complaint_rate)
     for task, rate in zip(("click", "conversion", "complaint"), asked, strict=True):
         assert bayes[task].mean(dtype=np.float64) == pytest.approx(rate, rel=1e-4)
+
+
+def test_biases_of_a_share_of_many_impressions_are_nearly_those_of_all(logits, monkeypatch):
+    config = CONFIG.model_copy(update={"interactions": 40_000})
+    exposure = planned_exposure(config)
+    everything = calibrated_biases(config, exposure, logits)
+    monkeypatch.setattr(module, "CALIBRATION_ROWS", 10_000)
+    share = calibrated_biases(config, exposure, logits)
+    for task, bias in everything.items():
+        assert share[task] != bias
+        assert share[task] == pytest.approx(bias, abs=0.15)
 
 
 def test_a_conversion_is_never_likelier_than_its_click():

@@ -16,7 +16,7 @@ from counterpoint.data.planted.market import Market
 Ints = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float32]
 
-CALIBRATION_BLOCKS = 16
+CALIBRATION_ROWS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,14 @@ def calibrated_biases(
 ) -> dict[str, float]:
     """Biases at which the mean Bayes probability of each task is its rate.
 
-    Solved on all impressions, or on evenly spaced blocks where there are very many.
+    Solved on all impressions, or where there are very many on an even share of every user's.
     """
-    count = len(exposure.blocks)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_BLOCKS)).round())
-    pairs = [exposure.pairs(int(block)) for block in chosen]
-    sample = {
-        task: np.concatenate([logits.of(task, users, items) for users, items in pairs])
-        for task in logits.weighed
-    }
+    stride = -(-config.interactions // CALIBRATION_ROWS)
+    blocks = []
+    for block in range(len(exposure.blocks)):
+        users, items = (nodes[::stride] for nodes in exposure.pairs(block))
+        blocks.append({task: logits.of(task, users, items) for task in logits.weighed})
+    sample = {task: np.concatenate([block[task] for block in blocks]) for task in logits.weighed}
     rates = {
         "click": config.click_rate,
         "conversion": config.conversion_rate,
