@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from counterpoint.data.checks import faults
 from counterpoint.data.planted import exposure, generate, planted_preset
 from counterpoint.data.planted.generate import SECONDS, planted_schema
+from counterpoint.data.planted.streams import random_stream
 from counterpoint.data.schema import read_schema
 from counterpoint.data.splits import assigned_rows
 from counterpoint.files import read_json, verified_digest, write_manifest
@@ -119,3 +120,17 @@ def test_a_block_does_not_depend_on_the_blocks_before_it(tmp_path, monkeypatch):
     first, end = plan.blocks[4]
     block = rows.filter(pl.col("src").is_between(first, end - 1))
     np.testing.assert_array_equal(block.select("src", "dst").to_numpy().T, plan.pairs(4))
+
+
+def test_no_two_blocks_share_a_random_stream(tmp_path, monkeypatch):
+    names = []
+
+    def recorded(seed, *name):
+        names.append(name)
+        return random_stream(seed, *name)
+
+    monkeypatch.setattr(exposure, "BLOCK_ROWS", 400)
+    monkeypatch.setitem(generate.__globals__, "random_stream", recorded)
+    generate(planted_preset("tiny"), tmp_path)
+    assert len(names) >= 14
+    assert len(set(names)) == len(names)
