@@ -30,8 +30,11 @@ def _arguments(stage: Stage, artifacts: dict[str, Any], params: dict[str, Any]) 
         # kfp rewires a Collected when it is consumed, so that every consumer needs its own
         wired = dsl.Collected if name == TRAIN.output else _itself
         arguments[name] = wired(task.outputs[output])
-        digest = "run_digests" if name == TRAIN.output else f"{name}_digest"
-        arguments[digest] = wired(task.outputs["Output"])
+        # KFP 2.17's local runner gives the loop's item to every parameter that comes from a task,
+        # so a stage of the loop takes no digest, and is not cached on a cluster
+        if not stage.each:
+            digest = "run_digests" if name == TRAIN.output else f"{name}_digest"
+            arguments[digest] = wired(task.outputs["Output"])
     return arguments
 
 

@@ -10,7 +10,6 @@ from components import IMAGE
 def train(
     cell: str,
     graph: Input[Artifact],
-    graph_digest: str,
     seeds: list,
     train: dict,
     overrides: dict,
@@ -23,7 +22,6 @@ def train(
         "train",
         cell=cell,
         inputs={"graph": graph.path},
-        digests={"graph": graph_digest},
         output=run_out.path,
         sections={"seeds": seeds, "train": train, "overrides": overrides},
     )

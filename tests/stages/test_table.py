@@ -87,6 +87,8 @@ def test_kfp_and_dvc_have_the_same_stages_parameters_and_edges(pipeline: dict[st
         deps = {dep.removeprefix(f"{WORK}/") for dep in entry["deps"] if dep.startswith(WORK)}
         assert deps == set(inputs.get("artifacts", {}))
         digests = {f"{name}_digest" if name != "runs" else "run_digests" for name in stage.inputs}
+        if stage.each:
+            digests = set()  # see pipelines/main_job.py
         cell = {"cell"} if stage.each else set()
         assert set(entry.get("params", [])) | digests | cell == set(inputs.get("parameters", {}))
 

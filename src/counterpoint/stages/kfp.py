@@ -32,8 +32,8 @@ def compile_pipeline(checkout: Path, target: Path) -> Path:
 
 
 def pipeline_arguments(params: Params) -> dict[str, Any]:
-    """The pipeline's parameters: the sections of params.yaml."""
-    return params.model_dump(mode="json", by_alias=True)
+    """The pipeline's parameters: the sections of params.yaml; KFP's structs hold no None."""
+    return params.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def run_local(checkout: Path, params: Params, root: Path) -> None:
@@ -44,7 +44,7 @@ def run_local(checkout: Path, params: Params, root: Path) -> None:
     from kfp import local
 
     arguments = pipeline_arguments(params)
-    if arguments["register"]["tracking_uri"] is None:
+    if "tracking_uri" not in arguments["register"]:
         uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
         arguments["register"] = {**arguments["register"], "tracking_uri": uri}
     python_path = os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])

@@ -72,7 +72,15 @@ STAGES: tuple[Stage, ...] = (
     Stage("ingest", (), "data", ("data",)),
     Stage("validate", ("data",), "validation", (), cache=False),
     Stage("build_graph", ("data", "validation"), "graph", ("build",)),
-    Stage("train", ("graph",), "runs", ("seeds", "train", "overrides"), each=True, gpu=True),
+    Stage(
+        "train",
+        ("graph",),
+        "runs",
+        ("seeds", "train", "overrides"),
+        each=True,
+        gpu=True,
+        cache=False,
+    ),
     Stage(
         "evaluate",
         ("data", "validation", "graph", "runs"),
