@@ -20,8 +20,9 @@ class PlantedConfig(Strict):
     the pair and not on one end alone. ``temperature`` divides the unit-variance signal in the
     logit: the higher, the more the labels are chance. ``feature_noise`` is the standard deviation
     of the noise on a unit-variance feature. ``latent_width`` numbers are hidden in a node,
-    ``signal_columns`` features show mixes of them, ``noise_columns`` show nothing. ``skew`` is the Zipf exponent of the popularity of
-    items, shops and brands; the activity of users has half of it.
+    ``signal_columns`` features show mixes of them, ``noise_columns`` show nothing. ``skew`` is
+    the Zipf exponent of the popularity of items, shops and brands; the activity of users has half
+    of it.
     """
 
     seed: NonNegativeInt = 0
