@@ -47,16 +47,18 @@ def _apply_cross_task(folder: DataFolder, rows: Rows) -> tuple[list[dict[str, ob
     facts: list[dict[str, object]] = []
     edges: Rows = {}
     tasks = folder.schema.tasks
+    # an assigned split is the entity's own, the same in every task: only given ones can disagree
     held_everywhere = {
         name: pl.concat([rows[name][split].drop("label", strict=False) for split in SPLITS[1:]])
         for name in tasks
+        if folder.schema.split.by == "given"
     }
     for name, task in tasks.items():
         keys = [f"row_{column}" for column in task.id_columns]
         others = [
-            held_everywhere[other]
-            for other, t in tasks.items()
-            if other != name and t.node_types == task.node_types
+            held
+            for other, held in held_everywhere.items()
+            if other != name and tasks[other].node_types == task.node_types
         ]
         train = rows[name]["train"]
         if others:
