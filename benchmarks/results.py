@@ -11,6 +11,7 @@ What it found is checked in under benchmarks/results, with digests.
 """
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ def source_digest() -> str:
     return sha256_of_text("".join(code_digest(stage.name) for stage in STAGES))
 
 
+def commit() -> str:
+    """The commit that computes, marked if the checkout differs from it."""
+    described = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    return subprocess.run(described, cwd=HERE, capture_output=True, text=True).stdout.strip()
+
+
 def pipeline_params(study: Study, work: Path, data: Path) -> Params:
     """Parameters of the study's pipeline run; imports its data if it is not there yet."""
     source = study.source
@@ -124,6 +131,7 @@ def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
     manifests = {cell: read_json(work / "runs" / cell / "manifest.json") for cell in params.grid}
     return {
         "study": study_digest(name),
+        "commit": commit(),
         "code": source_digest(),
         "graph": read_json(work / "graph" / "manifest.json")["digest"],
         "cells": {cell: manifest["digest"] for cell, manifest in manifests.items()},
