@@ -127,6 +127,13 @@ def per_example_loss(kind: TaskKind, logits: Tensor, label: Tensor) -> Tensor:
     return loss.mean(-1) if kind is TaskKind.MULTILABEL else loss
 
 
+def number_of(kind: TaskKind, label: Tensor) -> Tensor:
+    """A label as one number ``[n]``, as :class:`counterpoint.weighting.contract.Losses` says."""
+    if kind is TaskKind.MULTICLASS:
+        return torch.zeros(len(label), device=label.device)
+    return label.float().mean(-1) if kind is TaskKind.MULTILABEL else label.float()
+
+
 def probabilities(kind: TaskKind, logits: Tensor) -> Tensor:
     """Predictions in the unit of the label."""
     if kind is TaskKind.MULTICLASS:

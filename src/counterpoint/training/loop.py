@@ -16,12 +16,13 @@ from counterpoint.graph.sampling import step_key
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.values import chance, metric_named, value
 from counterpoint.models import make_model
-from counterpoint.models.contract import Model, Output, Step, per_example_loss
+from counterpoint.models.contract import Model, Output, Step, number_of, per_example_loss
 from counterpoint.training.batches import Batches
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.settings import Cell, TrainSettings
 from counterpoint.weighting import Decision, Losses, Problem, Weighting, make_weighting
+from counterpoint.weighting.contract import AdamState
 
 Record = dict[str, Any]  # one row of the history: epoch, task, name, value
 
@@ -109,9 +110,27 @@ class Trainer:
             name: per_example_loss(self.tasks[name].kind, logits.float(), step.batches[name].label)
             for name, logits in output.logits.items()
         }
-        return Losses(per_example, sum(output.penalties.values()))
+        labels = {
+            name: number_of(self.tasks[name].kind, batch.label)
+            for name, batch in step.batches.items()
+        }
+        return Losses(per_example, sum(output.penalties.values()), labels)
 
-    def take_step(self, step: Step) -> Decision:
+    def _optimizer_state(self) -> dict[str, AdamState]:
+        (group,) = self.optimizer.param_groups
+        return {
+            name: AdamState(
+                state["exp_avg"],
+                state["exp_avg_sq"],
+                int(state["step"]),
+                group["betas"],
+                group["eps"],
+            )
+            for name, parameter in self.parameters.items()
+            if (state := self.optimizer.state.get(parameter))
+        }
+
+    def take_step(self, step: Step, epoch: int = 0) -> Decision:
         """Gradients by the weighting, then the optimiser."""
         decision = self.weighting.fill_gradients(
             Problem(
@@ -120,6 +139,9 @@ class Trainer:
                 parameters=self.parameters,
                 groups=self.groups,
                 learning_rate=self.settings.learning_rate,
+                epoch=epoch,
+                clip=self.settings.clip,
+                optimizer_state=self._optimizer_state,
             )
         )
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
@@ -133,7 +155,7 @@ class Trainer:
         steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.needs_meta_batch)
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
-            decision = self.take_step(step)
+            decision = self.take_step(step, epoch)
             for name, values in (("loss", decision.losses), ("weight", decision.weights)):
                 for task, amount in values.items():
                     sums[task, name] = sums.get((task, name), 0.0) + amount

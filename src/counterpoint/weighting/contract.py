@@ -13,10 +13,15 @@ Parameters = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Losses:
-    """Per-example losses ``[n]`` a task, and the sum of the model's penalties."""
+    """Per-example losses ``[n]`` a task, the sum of the model's penalties, labels as numbers.
+
+    ``labels [n]`` a task are 0 or 1 in binary and link tasks, the value in regression, the share
+    of classes that hold in multilabel ones, and 0 for multiclass, whose classes have no order.
+    """
 
     per_example: dict[str, Tensor]
     penalty: Tensor | float = 0.0
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
 
     def weighted_sum(self, weights: Mapping[str, float]) -> Tensor:
         """Weighted sum of the mean losses, plus the penalty."""
@@ -33,6 +38,26 @@ def _same(value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class AdamState:
+    """What the model's optimiser remembers of one parameter before this step.
+
+    Attributes:
+        mean, square: running means of gradient and squared gradient, not yet corrected.
+        step: how many steps they have seen; 0 and zeros at first.
+    """
+
+    mean: Tensor
+    square: Tensor
+    step: int
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+
+def _no_state() -> Mapping[str, AdamState]:
+    return {}
+
+
+@dataclass(frozen=True)
 class Problem:
     """One training step as a weighting sees it: losses as functions of named parameters.
 
@@ -42,6 +67,9 @@ class Problem:
         parameters: the model's, by name; their ``grad`` is to be filled.
         groups: names in ``shared``, ``last_shared`` and ``tower:<task>``.
         learning_rate: of the model's optimiser, now.
+        epoch: number of the epoch, from 0.
+        clip: norm above which the optimiser's gradient is shortened to it.
+        optimizer_state: the optimiser's memory by parameter; empty if it has none yet.
         reduce: mean over workers of a tensor; each worker sees its own part of the batch.
     """
 
@@ -50,6 +78,9 @@ class Problem:
     parameters: Mapping[str, nn.Parameter]
     groups: Mapping[str, list[str]]
     learning_rate: float
+    epoch: int = 0
+    clip: float = float("inf")
+    optimizer_state: Callable[[], Mapping[str, AdamState]] = _no_state
     reduce: Callable[[Tensor], Tensor] = _same
 
 

@@ -1,0 +1,107 @@
+"""The gradient of every task's mean loss: what similarities, surgery and meta-gradients need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from counterpoint.weighting.contract import Losses, Problem
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class TaskGradients:
+    """Gradients of T mean losses, over all workers' rows.
+
+    Shapes:
+        shared ``[T, P]``: the shared parameters, flattened one after the other.
+        towers: each task's own parameters by name. What a loss does not reach is zero.
+    """
+
+    shared: Tensor
+    towers: tuple[dict[str, Tensor], ...]
+
+    def cosines(self, columns: Sequence[int]) -> Tensor:
+        """``[T, len(columns)]`` cosines on the shared parameters; exactly 1 to itself."""
+        norms = self.norms().clamp(min=TINY)
+        found = (self.shared @ self.shared[list(columns)].T) / (norms[:, None] * norms[columns])
+        for place, task in enumerate(columns):
+            found[task, place] = 1.0
+        return found
+
+    def norms(self) -> Tensor:
+        """``[T]`` norms on the shared parameters."""
+        found: Tensor = torch.linalg.vector_norm(self.shared, dim=1)
+        return found
+
+
+def task_gradients(problem: Problem, losses: Losses) -> TaskGradients:
+    """One backward pass a task; the graph of the losses stays."""
+    shared, towers = problem.groups["shared"], []
+    rows = []
+    for task, loss in losses.means().items():
+        own = problem.groups[f"tower:{task}"]
+        found = gradients_of(loss, problem.parameters, [*shared, *own])
+        reduced = {name: problem.reduce(gradient) for name, gradient in found.items()}
+        rows.append(torch.cat([reduced[name].flatten() for name in shared]))
+        towers.append({name: reduced[name] for name in own})
+    return TaskGradients(torch.stack(rows), tuple(towers))
+
+
+def gradients_of(
+    total: Tensor, parameters: Mapping[str, Tensor], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """Gradient of a scalar by name, zero where it does not reach; the graph stays."""
+    tensors = [parameters[name] for name in names]
+    if not total.requires_grad:
+        return {name: torch.zeros_like(tensor) for name, tensor in zip(names, tensors, strict=True)}
+    found = torch.autograd.grad(total, tensors, retain_graph=True, allow_unused=True)
+    return {
+        name: torch.zeros_like(tensor) if gradient is None else gradient
+        for name, tensor, gradient in zip(names, tensors, found, strict=True)
+    }
+
+
+def split(problem: Problem, flat: Tensor) -> dict[str, Tensor]:
+    """The shared parameters' parts of a vector ``[P]``, by name, in their shapes."""
+    names = problem.groups["shared"]
+    sizes = [problem.parameters[name].numel() for name in names]
+    return {
+        name: part.view_as(problem.parameters[name])
+        for name, part in zip(names, torch.split(flat, sizes), strict=True)
+    }
+
+
+def set_from_tasks(
+    problem: Problem,
+    gradients: TaskGradients,
+    shared: Tensor,
+    tower_weights: Sequence[float],
+    penalty: Tensor | float,
+) -> None:
+    """Set ``grad``: ``shared [P]``, each tower's own gradient times a weight, and the penalty's.
+
+    Towers of several tasks may hold the same parameter; its parts add up.
+    """
+    totals = split(problem, shared)
+    for weight, tower in zip(tower_weights, gradients.towers, strict=True):
+        for name, gradient in tower.items():
+            part = gradient * weight
+            totals[name] = totals[name] + part if name in totals else part
+    for name, parameter in problem.parameters.items():
+        parameter.grad = totals[name] if name in totals else torch.zeros_like(parameter)
+    add_penalty(problem, penalty)
+
+
+def add_penalty(problem: Problem, penalty: Tensor | float) -> None:
+    """Add the gradient of the model's penalties, which no weighting touches."""
+    if isinstance(penalty, Tensor) and penalty.requires_grad:
+        for name, gradient in gradients_of(
+            penalty, problem.parameters, list(problem.parameters)
+        ).items():
+            parameter = problem.parameters[name]
+            parameter.grad = problem.reduce(gradient) + (
+                0.0 if parameter.grad is None else parameter.grad
+            )
