@@ -77,7 +77,7 @@ def step_times(store: GraphStore, repeats: int) -> dict[str, float]:
     for weighting in WEIGHTINGS:
         cell = cell_named(f"shared_bottom-gcn-{weighting}")
         trainer = Trainer(graph, cell, store.meta.tasks, settings, seed=0)
-        meta = trainer.weighting.needs_meta_batch
+        meta = trainer.weighting.meta_rows
         arms[weighting] = trainer, trainer.batches.step(0, 0, depth=2, meta=meta)
     times: dict[str, list[float]] = {weighting: [] for weighting in WEIGHTINGS}
     for repeat in range(repeats + 1):

@@ -127,10 +127,3 @@ def test_penalties_of_a_model_come_with_its_logits():
     batch = TaskBatch("t", object(), torch.arange(6), BINARY)
     output: Output = Penalised()(Step({"t": batch}))
     assert output.penalties["size"] == MANY.float().square().mean()
-
-
-def test_meta_step():
-    batch = TaskBatch("t", object(), torch.arange(2), torch.ones(2))
-    other = TaskBatch("t", object(), torch.arange(3), torch.ones(3))
-    assert Step({"t": batch}).meta_step().batches == {"t": batch}
-    assert Step({"t": batch}, {"t": other}).meta_step().batches == {"t": other}

@@ -1,7 +1,7 @@
 import torch
 
 from counterpoint.graph.views import TrainingGraph
-from counterpoint.training.batches import Batches
+from counterpoint.training.batches import FOLDS, Batches
 from counterpoint.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(batch_size=70, negatives=2)
@@ -14,7 +14,7 @@ def made(graph: TrainingGraph, *tasks: str, seed: int = 0, **changes: object) ->
 
 def test_every_training_row_once_an_epoch(market_graph: TrainingGraph) -> None:
     batches = made(market_graph)
-    steps = list(batches.epoch(0, 1, meta=False))
+    steps = list(batches.epoch(0, 1, meta="none"))
     assert len(steps) == batches.steps > 1
     for name in ("click", "topic"):
         seen = torch.cat([step.batches[name].entity for step in steps])
@@ -25,18 +25,18 @@ def test_every_training_row_once_an_epoch(market_graph: TrainingGraph) -> None:
 
 
 def test_twin_and_joint_model_get_the_same_rows(market_graph: TrainingGraph) -> None:
-    joint = made(market_graph).step(2, 1, depth=1, meta=False)
+    joint = made(market_graph).step(2, 1, depth=1, meta="none")
     for name in ("click", "visit", "topic"):
-        twin = made(market_graph, name).step(2, 1, depth=1, meta=False)
+        twin = made(market_graph, name).step(2, 1, depth=1, meta="none")
         assert torch.equal(joint.batches[name].entity, twin.batches[name].entity)
         assert torch.equal(joint.batches[name].label, twin.batches[name].label)
 
 
 def test_epochs_and_seeds_reorder(market_graph: TrainingGraph) -> None:
     batches = made(market_graph)
-    first = batches.step(0, 0, depth=1, meta=False).batches["click"].entity
-    assert not torch.equal(first, batches.step(1, 0, depth=1, meta=False).batches["click"].entity)
-    other = made(market_graph, seed=1).step(0, 0, depth=1, meta=False).batches["click"].entity
+    first = batches.step(0, 0, depth=1, meta="none").batches["click"].entity
+    assert not torch.equal(first, batches.step(1, 0, depth=1, meta="none").batches["click"].entity)
+    other = made(market_graph, seed=1).step(0, 0, depth=1, meta="none").batches["click"].entity
     assert not torch.equal(first, other)
 
 
@@ -45,7 +45,7 @@ def test_scored_pairs_are_no_edges_of_the_view_that_scores_them(
 ) -> None:
     n = market_graph.meta.n_nodes
     for fanouts in (None, (5, 5)):
-        step = made(market_graph, fanouts=fanouts).step(0, 0, depth=2, meta=True)
+        step = made(market_graph, fanouts=fanouts).step(0, 0, depth=2, meta="next")
         for batches in (step.batches, step.meta):
             assert batches is not None
             view = batches["click"].view
@@ -68,18 +68,33 @@ def test_scored_pairs_are_no_edges_of_the_view_that_scores_them(
 
 def test_the_meta_batch_is_the_targets_next_batch(market_graph: TrainingGraph) -> None:
     batches = made(market_graph)
-    step = batches.step(0, 0, depth=1, meta=True)
-    following = batches.step(0, 1, depth=1, meta=False)
+    step = batches.step(0, 0, depth=1, meta="next")
+    following = batches.step(0, 1, depth=1, meta="none")
     assert step.meta is not None
     assert set(step.meta) == {name for name, task in batches.tasks.items() if task.role == "target"}
     for name, batch in step.meta.items():
         assert torch.equal(batch.entity, following.batches[name].entity)
 
 
+def test_a_fold_of_the_targets_is_kept_back(market_graph: TrainingGraph) -> None:
+    """Every target's row judges in one epoch of three, and is trained on in the two others."""
+    batches = made(market_graph)
+    n = len(market_graph.store.rows("click", "train"))
+    judged = []
+    for epoch in range(FOLDS):
+        steps = list(batches.epoch(epoch, 1, meta="fold"))
+        judging = torch.cat([step.meta["click"].entity for step in steps if step.meta])
+        trained = torch.cat([step.batches["click"].entity for step in steps])
+        assert len(judging) + len(trained) == n
+        assert n / 6 < len(judging) < n / 2
+        judged.append(judging)
+    assert sum(map(len, judged)) == n
+
+
 def test_workers_change_nothing(market_graph: TrainingGraph) -> None:
     alone = made(market_graph, "click", fanouts=(3, 3))
     helped = made(market_graph, "click", fanouts=(3, 3), workers=2)
-    for a, b in zip(alone.epoch(0, 2, meta=False), helped.epoch(0, 2, meta=False), strict=True):
+    for a, b in zip(alone.epoch(0, 2, meta="none"), helped.epoch(0, 2, meta="none"), strict=True):
         first, second = a.batches["click"], b.batches["click"]
         assert torch.equal(first.entity, second.entity)
         for x, y in zip(first.view.blocks, second.view.blocks, strict=True):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.weighting import Losses, Problem
+from counterpoint.weighting.contract import AdamState
 
 Labels = Mapping[str, Tensor]
 
@@ -24,10 +25,13 @@ def perceptron(
     scale: Mapping[str, float] | None = None,
     towers: bool = True,
     rate: float = 0.05,
+    clip: float = float("inf"),
+    steps: int = 0,
 ) -> Problem:
     """Squared errors of ``tanh(x W + b) v_t``, times the task's scale; without towers all v are 1.
 
-    ``meta`` holds other rows and labels that judge the weights.
+    ``meta`` holds other rows and labels that judge the weights. ``steps`` Adam has taken, with
+    moments out of the air.
     """
     values = {"shared.weight": drawn(x.shape[1], 6, seed=1), "shared.bias": drawn(6, seed=2)}
     if towers:
@@ -42,7 +46,7 @@ def perceptron(
                 output = h @ (at[f"tower.{task}"] if towers else h.new_ones(6))
                 factor = 1.0 if scale is None else scale.get(task, 1.0)
                 per_example[task] = factor * (output - label) ** 2
-            return Losses(per_example)
+            return Losses(per_example, labels=dict(y))
 
         return losses
 
@@ -50,7 +54,21 @@ def perceptron(
     groups |= {f"tower:{task}": [f"tower.{task}"] if towers else [] for task in labels}
     losses = losses_on(x, labels)
     judged = losses if meta is None else losses_on(*meta)
-    return Problem(losses, judged, parameters, groups, learning_rate=rate)
+    state = {
+        name: AdamState(
+            0.1 * drawn(*p.shape, seed=60 + k), 0.01 + drawn(*p.shape, seed=70 + k).square(), steps
+        )
+        for k, (name, p) in enumerate(parameters.items())
+    }
+    return Problem(
+        losses,
+        judged,
+        parameters,
+        groups,
+        learning_rate=rate,
+        clip=clip,
+        optimizer_state=lambda: state if steps else {},
+    )
 
 
 @pytest.fixture

@@ -35,10 +35,6 @@ class Step:
     batches: Mapping[str, TaskBatch]
     meta: Mapping[str, TaskBatch] | None = None
 
-    def meta_step(self) -> "Step":
-        """The step whose losses judge the weights: the meta batches, else the same batches."""
-        return Step(self.meta if self.meta is not None else self.batches)
-
 
 @dataclass(frozen=True)
 class Output:

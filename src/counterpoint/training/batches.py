@@ -14,7 +14,9 @@ from counterpoint.graph.store import GraphMeta
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step, TaskBatch
 from counterpoint.training.settings import TrainSettings
+from counterpoint.weighting.contract import MetaRows
 
+FOLDS = 3
 Scored = dict[str, tuple[Tensor, Tensor]]  # task -> flat node numbers [n] or [n, 2], labels
 
 
@@ -42,8 +44,8 @@ class Batches:
             on_cpu = graph if graph.device.type == "cpu" else TrainingGraph(store)
             self._sampler = NeighbourSampler(on_cpu, settings.fanouts)
 
-    def epoch(self, epoch: int, depth: int, *, meta: bool) -> Iterator[Step]:
-        """The steps of one epoch; with ``meta`` each carries the targets' next batch too."""
+    def epoch(self, epoch: int, depth: int, *, meta: MetaRows) -> Iterator[Step]:
+        """The steps of one epoch; with ``meta`` each carries rows that judge weights too."""
         make = partial(self.step, epoch, depth=depth, meta=meta)
         if self._sampler is None or not self.settings.workers:
             yield from map(make, range(self.steps))
@@ -56,21 +58,54 @@ class Batches:
         )
         yield from loader
 
-    def step(self, epoch: int, step: int, *, depth: int, meta: bool) -> Step:
-        """Step ``step`` of ``epoch``."""
-        scored = {name: self._chunk(name, epoch, step) for name in self.tasks}
+    def step(self, epoch: int, step: int, *, depth: int, meta: MetaRows) -> Step:
+        """Step ``step`` of ``epoch``.
+
+        ``meta`` gives each target a second batch: its next one, or one of the fold of its rows
+        that is kept back in this epoch.
+        """
+        kept_back = {
+            name: self._fold(name, epoch)
+            for name, task in self.tasks.items()
+            if meta == "fold" and task.role == "target"
+        }
+        scored = {
+            name: self._chunk(name, epoch, step, without=kept_back.get(name)) for name in self.tasks
+        }
         batches = self._on_view(scored, depth, step_key(self.seed, epoch, 2 * step))
-        if not meta:
+        if meta == "none":
             return Step(batches)
-        targets = [name for name, task in self.tasks.items() if task.role == "target"]
-        following = {name: self._chunk(name, epoch, (step + 1) % self.steps) for name in targets}
+        following = {
+            name: self._chunk(name, epoch, (step + 1) % self.steps, within=kept_back.get(name))
+            for name, task in self.tasks.items()
+            if task.role == "target"
+        }
         key = step_key(self.seed, epoch, 2 * step + 1)
         return Step(batches, self._on_view(following, depth, key))
 
-    def _chunk(self, name: str, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+    def _fold(self, name: str, epoch: int) -> Tensor:
+        """Which rows ``[n]`` (bool) are kept back in this epoch; each row's turn comes again."""
+        n = len(self._rows[name][0])
+        generator = torch.Generator().manual_seed(step_key(self.seed, FOLDS, n))
+        return torch.randint(FOLDS, (n,), generator=generator) == epoch % FOLDS
+
+    def _chunk(
+        self,
+        name: str,
+        epoch: int,
+        step: int,
+        *,
+        within: Tensor | None = None,
+        without: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         entity, label = self._rows[name]
-        n = len(entity)
-        order = self._order(epoch, n)[step * n // self.steps : (step + 1) * n // self.steps]
+        order = self._order(epoch, len(entity))
+        if within is not None:
+            order = order[within[order]]
+        if without is not None:
+            order = order[~without[order]]
+        n = len(order)
+        order = order[step * n // self.steps : (step + 1) * n // self.steps]
         if self.tasks[name].kind is not TaskKind.LINK:
             return entity[order], label[order]
         return self._with_negatives(name, entity[order], step_key(self.seed, epoch, step))

@@ -132,10 +132,12 @@ class Trainer:
 
     def take_step(self, step: Step, epoch: int = 0) -> Decision:
         """Gradients by the weighting, then the optimiser."""
+        held = step.meta if step.meta is not None else step.batches
+        judging = Step({name: batch for name, batch in held.items() if name in self.judged})
         decision = self.weighting.fill_gradients(
             Problem(
                 losses=lambda parameters: self.losses(step, parameters),
-                meta_losses=lambda parameters: self.losses(step.meta_step(), parameters),
+                meta_losses=lambda parameters: self.losses(judging, parameters),
                 parameters=self.parameters,
                 groups=self.groups,
                 learning_rate=self.settings.learning_rate,
@@ -152,7 +154,7 @@ class Trainer:
         """All steps of an epoch; returns the means of what the weighting said."""
         self.model.train()
         sums: dict[tuple[str, str], float] = {}
-        steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.needs_meta_batch)
+        steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.meta_rows)
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
             decision = self.take_step(step, epoch)

@@ -72,7 +72,8 @@ def small_problem(seed: int = 0) -> Problem:
     def losses(at: Parameters) -> Losses:
         outputs = {task: (x[task] @ at["shared"]).tanh() @ at[f"towers.{task}"] for task in rows}
         scale = {"target": 1.0, "helper": 0.1, "noise": 3.0}
-        return Losses({task: scale[task] * (outputs[task] - y[task]) ** 2 for task in rows})
+        per_example = {task: scale[task] * (outputs[task] - y[task]) ** 2 for task in rows}
+        return Losses(per_example, labels=y)
 
     groups = {"shared": ["shared"], "last_shared": ["shared"]}
     groups |= {f"tower:{task}": [f"towers.{task}"] for task in rows}
@@ -126,7 +127,9 @@ def _with_rows(problem: Problem, rows: Rows) -> Problem:
         def of(parameters: Parameters) -> Losses:
             found = losses(parameters)
             return replace(
-                found, per_example={task: rows(task, x) for task, x in found.per_example.items()}
+                found,
+                per_example={task: rows(task, x) for task, x in found.per_example.items()},
+                labels={task: rows(task, x) for task, x in found.labels.items()},
             )
 
         return of
@@ -237,11 +240,12 @@ def _towers_are_only_weighted(case: _Case) -> None:
     problem = case.problem
     decision = case.weighting().fill_gradients(problem)
     losses = problem.losses(problem.parameters)
-    for task, mean in losses.means().items():
+    for task, loss in losses.per_example.items():
+        weight = decision.of_examples.get(task, decision.weights[task])
         tower = {name: problem.parameters[name] for name in problem.groups[f"tower:{task}"]}
         if not tower:
             continue
-        total = decision.weights[task] * mean + losses.penalty
+        total = (weight * loss).mean() + losses.penalty
         expected = torch.autograd.grad(
             total, list(tower.values()), retain_graph=True, materialize_grads=True
         )

@@ -1,14 +1,15 @@
 """What a weighting is given, and what it must do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 Parameters = Mapping[str, Tensor]
+MetaRows = Literal["none", "next", "fold"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Losses:
         """Weighted sum of the mean losses, plus the penalty."""
         terms = [weights[task] * loss for task, loss in self.means().items()]
         return torch.stack(terms).sum() + self.penalty
+
+    def ordered(self, tasks: Sequence[str]) -> "Losses":
+        """The same losses in the order of ``tasks``."""
+        labels = {task: self.labels[task] for task in tasks if task in self.labels}
+        per_example = {task: self.per_example[task] for task in tasks}
+        return replace(self, per_example=per_example, labels=labels)
 
     def means(self) -> dict[str, Tensor]:
         """Mean loss of each task; 0 for an empty batch."""
@@ -86,18 +93,27 @@ class Problem:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a weighting did: the mean losses, the weights, and anything worth a curve."""
+    """What a weighting did: the mean losses, the weights, and anything worth a curve.
+
+    Where examples differ in weight, ``weights`` holds their means, and ``of_examples`` the weights
+    ``[n]`` themselves.
+    """
 
     losses: dict[str, float]
     weights: dict[str, float]
     diagnostics: dict[str, float] = field(default_factory=dict)
+    of_examples: dict[str, Tensor] = field(default_factory=dict, compare=False)
 
 
 class Weighting(nn.Module, ABC):
     """Turns several losses into gradients. Owns its state and its optimiser, if any."""
 
     optimizer: torch.optim.Optimizer | None = None
-    needs_meta_batch = False
+
+    @property
+    def meta_rows(self) -> MetaRows:
+        """Which rows judge the weights: none of their own, the targets' next batch, or a fold."""
+        return "none"
 
     def __init__(self, tasks: tuple[str, ...], targets: tuple[str, ...]) -> None:
         super().__init__()

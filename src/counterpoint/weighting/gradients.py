@@ -36,6 +36,32 @@ class TaskGradients:
         found: Tensor = torch.linalg.vector_norm(self.shared, dim=1)
         return found
 
+    def combined(
+        self, problem: Problem, shared: Tensor, tower_weights: Sequence[float]
+    ) -> dict[str, Tensor]:
+        """By name: ``shared [P]`` in its parts, and each tower's own gradient times a weight.
+
+        Towers of several tasks may hold the same parameter; its parts add up.
+        """
+        totals = split(problem, shared)
+        for weight, tower in zip(tower_weights, self.towers, strict=True):
+            for name, gradient in tower.items():
+                part = gradient * weight
+                totals[name] = totals[name] + part if name in totals else part
+        return {
+            name: totals[name] if name in totals else torch.zeros_like(parameter)
+            for name, parameter in problem.parameters.items()
+        }
+
+    def products(self, problem: Problem, vector: Mapping[str, Tensor]) -> Tensor:
+        """``[T]`` inner products of each task's gradient with a vector by name."""
+        flat = torch.cat([vector[name].flatten() for name in problem.groups["shared"]])
+        own = [
+            sum((vector[name] * gradient).sum() for name, gradient in tower.items())
+            for tower in self.towers
+        ]
+        return self.shared @ flat + torch.stack([flat.new_zeros(()) + part for part in own])
+
 
 def task_gradients(problem: Problem, losses: Losses) -> TaskGradients:
     """One backward pass a task; the graph of the losses stays."""
@@ -81,17 +107,9 @@ def set_from_tasks(
     tower_weights: Sequence[float],
     penalty: Tensor | float,
 ) -> None:
-    """Set ``grad``: ``shared [P]``, each tower's own gradient times a weight, and the penalty's.
-
-    Towers of several tasks may hold the same parameter; its parts add up.
-    """
-    totals = split(problem, shared)
-    for weight, tower in zip(tower_weights, gradients.towers, strict=True):
-        for name, gradient in tower.items():
-            part = gradient * weight
-            totals[name] = totals[name] + part if name in totals else part
-    for name, parameter in problem.parameters.items():
-        parameter.grad = totals[name] if name in totals else torch.zeros_like(parameter)
+    """Set ``grad``: ``shared [P]``, each tower's own gradient times a weight, and the penalty's."""
+    for name, gradient in gradients.combined(problem, shared, tower_weights).items():
+        problem.parameters[name].grad = gradient
     add_penalty(problem, penalty)
 
 

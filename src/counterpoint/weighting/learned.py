@@ -1,0 +1,284 @@
+"""Weights by a small network of what is known of each loss, trained on the targets' loss.
+
+``w = V(z)``; the model takes a virtual step on the weighted losses, and V moves so that the
+targets' loss after that step falls. The step is affine in the weights, so V's gradient needs no
+second derivative: with u as :mod:`counterpoint.weighting.virtual_step` has it, the derivative by
+the weight of a loss is ``<u, gradient of that loss>``, exactly.
+
+A task's *rows* are what V sees of it: its mean loss alone, or every example's loss.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from counterpoint.data.schema import Strict
+from counterpoint.weighting.contract import (
+    Decision,
+    Losses,
+    MetaRows,
+    Parameters,
+    Problem,
+    Weighting,
+    as_floats,
+)
+from counterpoint.weighting.gradients import (
+    TaskGradients,
+    add_penalty,
+    gradients_of,
+    task_gradients,
+)
+from counterpoint.weighting.per_example import Method, RandomState, along
+from counterpoint.weighting.virtual_step import VirtualStepSettings, virtual_step
+
+
+class LearnedSettings(Strict):
+    """Of the network V, its training and its output.
+
+    ``meta_batch`` says whose loss judges the weights: the targets' next batch; the same batch, as
+    in AUX-TS, which always pushes the targets' weights up; or a third of the targets' rows, which
+    are not trained on in that epoch, as in SELAR. ``normalise`` sum_to_T: mean weights of the
+    tasks sum to their number; selar: each task weighs by its share of the rows, over the mean
+    weight of the targets' rows.
+    """
+
+    granularity: Literal["task", "example"] = "task"
+    meta_batch: Literal["next", "same", "fold"] = "next"
+    hidden: PositiveInt = 1000
+    output: Literal["softplus", "sigmoid"] = "softplus"
+    learning_rate: PositiveFloat = 1e-3
+    normalise: Literal["none", "sum_to_T", "selar"] = "sum_to_T"
+    virtual: VirtualStepSettings = VirtualStepSettings()
+    derivative: Method = "forward"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What V is shown at one step.
+
+    Shapes:
+        z ``[R, F]``; task ``[R]``, to whom the row belongs; counts ``[T]``, rows of each.
+        share ``[T]``: the constant factor of each task's weights.
+    """
+
+    z: Tensor
+    task: Tensor
+    counts: Tensor
+    share: Tensor
+
+    def means(self, values: Tensor) -> Tensor:
+        """Mean of ``values [R]`` over each task's rows ``[T]``; 0 for a task without any."""
+        totals = values.new_zeros(len(self.counts)).index_add(0, self.task, values)
+        return totals / self.counts.clamp(min=1)
+
+
+class LearnedWeighting(Weighting):
+    """Network, virtual step, derivative and real step; what z holds is the subclass's."""
+
+    initial: Tensor
+
+    def __init__(
+        self,
+        tasks: tuple[str, ...],
+        targets: tuple[str, ...],
+        settings: LearnedSettings,
+        signals: int,
+    ) -> None:
+        super().__init__(tasks, targets)
+        self.settings = settings
+        self.network = nn.Sequential(
+            nn.Linear(1 + len(tasks) + signals, settings.hidden),
+            nn.ReLU(),
+            nn.Linear(settings.hidden, 1),
+            nn.Softplus() if settings.output == "softplus" else nn.Sigmoid(),
+        )
+        self.judges = [tasks.index(task) for task in targets]
+        self.register_buffer("initial", torch.zeros(len(targets)))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), settings.learning_rate)
+
+    @property
+    def meta_rows(self) -> MetaRows:
+        """As set; ``same`` asks for no rows of their own."""
+        chosen = self.settings.meta_batch
+        return "none" if chosen == "same" else chosen
+
+    @abstractmethod
+    def wants_gradients(self) -> bool:
+        """Whether this step's signals need the gradient of every task."""
+
+    @abstractmethod
+    def signals(
+        self, problem: Problem, losses: Losses, gradients: TaskGradients | None
+    ) -> list[Tensor]:
+        """Beside loss and type, for each task, ``[n, S]`` a row or ``[1, S]`` for all its rows."""
+
+    def fill_gradients(self, problem: Problem) -> Decision:
+        """Gradients, signals, virtual step, update of V, real gradients by the new weights."""
+        random = RandomState.now()
+        losses = problem.losses(problem.parameters).ordered(self.tasks)
+        gradients = task_gradients(problem, losses) if self.wants_gradients() else None
+        self._keep_first_losses(problem, losses)
+        rows = self._rows(problem, losses, gradients)
+        # with one row a task, weighted sums of the gradients in hand are all that is needed
+        in_hand = gradients if self.settings.granularity == "task" else None
+        raw = self.network(rows.z).squeeze(-1)
+        weights = self._weights(problem, rows, raw.detach())
+        total = self._weighted(problem, losses, rows, weights, in_hand)
+        step = virtual_step(problem, total, self.settings.virtual)
+        back = step.back(self._meta_gradient(problem, step.parameters))
+        derivative = self._derivative(problem, rows, back, in_hand, random)
+        self._move(problem, rows, raw, derivative)
+        with torch.no_grad():
+            raw = self.network(rows.z).squeeze(-1)
+        weights = self._weights(problem, rows, raw)
+        for name, gradient in self._weighted(problem, losses, rows, weights, in_hand).items():
+            problem.parameters[name].grad = gradient
+        add_penalty(problem, losses.penalty)
+        means = problem.reduce(rows.means(weights)).tolist()
+        return Decision(
+            as_floats(losses.means()),
+            dict(zip(self.tasks, means, strict=True)),
+            self._diagnostics(rows, weights, derivative, gradients),
+            self._of_examples(rows, weights),
+        )
+
+    def _of_examples(self, rows: Rows, weights: Tensor) -> dict[str, Tensor]:
+        if self.settings.granularity == "task":
+            return {}
+        return dict(zip(self.tasks, torch.split(weights, rows.counts.tolist()), strict=True))
+
+    def _keep_first_losses(self, problem: Problem, losses: Losses) -> None:
+        means = losses.means()
+        first = problem.reduce(torch.stack([means[task].detach() for task in self.targets]))
+        # a target without rows has no first loss yet
+        self.initial.copy_(torch.where(self.initial == 0, first, self.initial))
+
+    def _rows(self, problem: Problem, losses: Losses, gradients: TaskGradients | None) -> Rows:
+        sizes = [len(loss) for loss in losses.per_example.values()]
+        if self.settings.granularity == "example":
+            shown = [loss.detach() for loss in losses.per_example.values()]
+        else:
+            means = torch.stack([loss.detach() for loss in losses.means().values()])
+            shown = list(torch.split(problem.reduce(means), 1))
+        types = torch.eye(len(shown), dtype=shown[0].dtype, device=shown[0].device)
+        signals = self.signals(problem, losses, gradients)
+        z = [
+            torch.cat(
+                [loss[:, None], types[[place]].expand(len(loss), -1), extra.expand(len(loss), -1)],
+                dim=1,
+            )
+            for place, (loss, extra) in enumerate(zip(shown, signals, strict=True))
+        ]
+        counts = torch.tensor([len(loss) for loss in shown], device=types.device)
+        task = torch.arange(len(shown), device=types.device).repeat_interleave(counts)
+        share = types.new_ones(len(shown))
+        if self.settings.normalise == "selar":
+            share = types.new_tensor(sizes) / max(sum(sizes), 1)
+        return Rows(torch.cat(z).to(self.initial.dtype), task, counts, share)
+
+    def _normaliser(self, rows: Rows, raw: Tensor) -> Tensor:
+        means = rows.means(raw)
+        if self.settings.normalise == "sum_to_T":
+            return means.sum() / len(means)
+        return means[self.judges].mean()
+
+    def _weights(self, problem: Problem, rows: Rows, raw: Tensor) -> Tensor:
+        """``[R]`` weights of the rows, normalised as set."""
+        if self.settings.normalise == "none":
+            return raw
+        level = problem.reduce(self._normaliser(rows, raw))
+        return rows.share[rows.task] * raw / torch.where(level > 0, level, 1.0)
+
+    def _weighted(
+        self,
+        problem: Problem,
+        losses: Losses,
+        rows: Rows,
+        weights: Tensor,
+        in_hand: TaskGradients | None,
+    ) -> dict[str, Tensor]:
+        """Gradient by name of ``sum_i mean_n(w_in loss_in)``."""
+        if in_hand is not None:
+            return in_hand.combined(problem, weights @ in_hand.shared, weights.tolist())
+        if self.settings.granularity == "task":
+            weighed = weights * torch.stack(list(losses.means().values()))
+        else:
+            weighed = rows.means(weights * torch.cat(list(losses.per_example.values())))
+        found = gradients_of(weighed.sum(), problem.parameters, list(problem.parameters))
+        return {name: problem.reduce(gradient) for name, gradient in found.items()}
+
+    def _meta_gradient(self, problem: Problem, at: Parameters) -> dict[str, Tensor]:
+        """Gradient of the targets' mean losses, several each over its first; zero elsewhere."""
+        means = problem.meta_losses(at).means()
+        alone = len(self.targets) == 1
+        scale = torch.where((self.initial == 0) | alone, 1.0, self.initial)
+        terms = [means[task] / scale[place] for place, task in enumerate(self.targets)]
+        found = gradients_of(torch.stack(terms).sum(), at, list(at))
+        return {name: problem.reduce(gradient) for name, gradient in found.items()}
+
+    def _derivative(
+        self,
+        problem: Problem,
+        rows: Rows,
+        back: dict[str, Tensor],
+        in_hand: TaskGradients | None,
+        random: RandomState,
+    ) -> Tensor:
+        """``[R]``: derivative of the meta-loss by each row's weight, times its task's rows."""
+        if in_hand is not None:
+            return in_hand.products(problem, back)
+
+        def again(parameters: Parameters) -> dict[str, Tensor]:
+            with random.again():
+                return problem.losses(parameters).per_example
+
+        found = along(again, problem.parameters, back, self.settings.derivative)
+        if self.settings.granularity == "example":
+            return torch.cat([found[task] for task in self.tasks])
+        means = [found[task].sum() / max(len(found[task]), 1) for task in self.tasks]
+        return problem.reduce(torch.stack(means))
+
+    def _move(self, problem: Problem, rows: Rows, raw: Tensor, derivative: Tensor) -> None:
+        """One step of V on ``sum_i mean_n(sg(c_in) w_in(phi))``.
+
+        A normalised weight is v over a level Z of all workers' rows, whose derivative is written
+        out: each worker differentiates its own rows, and the mean of that is the whole.
+        """
+        assert self.optimizer is not None
+        gain = (rows.share * rows.means(derivative.to(raw) * raw)).sum()
+        if self.settings.normalise != "none":
+            own = self._normaliser(rows, raw)
+            level = problem.reduce(own.detach())
+            level = torch.where(level > 0, level, 1.0)
+            gain = (gain - problem.reduce(gain.detach()) / level * own) / level
+        self.optimizer.zero_grad()
+        torch.autograd.backward(gain)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = problem.reduce(parameter.grad)
+        self.optimizer.step()
+
+    def _diagnostics(
+        self,
+        rows: Rows,
+        weights: Tensor,
+        derivative: Tensor,
+        gradients: TaskGradients | None,
+    ) -> dict[str, float]:
+        by_weight = rows.means(derivative).tolist()
+        found = {f"meta_derivative/{t}": c for t, c in zip(self.tasks, by_weight, strict=True)}
+        if self.settings.granularity == "example":
+            apart = weights - rows.means(weights)[rows.task]
+            spread = rows.means(apart.square()).sqrt().tolist()
+            found |= {f"weight_sd/{t}": sd for t, sd in zip(self.tasks, spread, strict=True)}
+        if gradients is not None:
+            cosines = gradients.cosines(self.judges)
+            for row, task in zip(cosines.tolist(), self.tasks, strict=True):
+                for cosine, target in zip(row, self.targets, strict=True):
+                    if task != target:
+                        found[f"cosine/{task}~{target}"] = cosine
+        return found
