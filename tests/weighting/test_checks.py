@@ -233,7 +233,7 @@ def test_workers_that_disagree_on_what_to_reduce_are_caught(monkeypatch):
                 problem.reduce(torch.zeros(1))
             return decision
 
-    monkeypatch.setattr("counterpoint.weighting.checks.PATIENCE", 0.2)
+    monkeypatch.setattr("counterpoint.weighting.checks.workers.PATIENCE", 0.2)
     with pytest.raises(AssertionError, match=r"two workers (do not reduce|reduce unlike)"):
         check_weighting(SkipsAReduction)
 
