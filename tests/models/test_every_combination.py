@@ -1,4 +1,4 @@
-"""Every architecture over every encoder keeps the contract, and so does every weighting of it."""
+"""Every architecture keeps the contract over every encoder, and every weighting over each."""
 
 import pytest
 import torch
@@ -6,14 +6,14 @@ from torch.func import functional_call
 
 from counterpoint.models import ARCHITECTURES, SINGLE_TASK
 from counterpoint.models.checks import check_model, in_float64
-from counterpoint.models.contract import Step, per_example_loss
+from counterpoint.models.contract import Step, number_of, per_example_loss
 from counterpoint.nn.encoders import ENCODERS
 from counterpoint.weighting import WEIGHTINGS, Losses, Problem, make_weighting
 from counterpoint.weighting.checks import check_weighting
 
 # a binary task on pairs, its child in the funnel, classes and labels of nodes
 TASKS = ("click", "buy", "topic", "tags")
-SETTINGS = {"aux_ts": {"hidden": 8}}
+SETTINGS = {"aux_ts": {"hidden": 8}, "selar": {"hidden": 8}}
 
 
 @pytest.fixture(params=ENCODERS)
@@ -61,27 +61,30 @@ def test_model_in_bfloat16(make_pair):
         assert gradient.isfinite().all(), name
 
 
+# what a weighting is given, losses and named parameters, does not tell encoders apart
+@pytest.mark.parametrize("encoder", ["gcn"])
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_weighting(make_pair, tasks, reverse_aux_ts, weighting):
     model, step = make_pair(layers=1)
     model, step = model.double().eval(), in_float64(step)
+    kinds = {name: model.tasks[name].kind for name in tasks}
+    labels = {name: step.batches[name].label for name in tasks}
+    numbers = {name: number_of(kinds[name], label) for name, label in labels.items()}
 
     def losses(parameters):
         logits = functional_call(model, dict(parameters), (step,)).logits
-        return Losses(
-            {
-                task: per_example_loss(model.tasks[task].kind, found, step.batches[task].label)
-                for task, found in logits.items()
-            }
-        )
+        per_example = {
+            name: per_example_loss(kinds[name], found, labels[name])
+            for name, found in logits.items()
+        }
+        return Losses(per_example, labels=numbers)
 
     own = dict(model.named_parameters())
     problem = Problem(losses, losses, own, model.parameter_groups(), learning_rate=0.01)
+    settings = SETTINGS.get(weighting, {})
     check_weighting(
-        lambda tasks, targets: make_weighting(
-            weighting, tasks, targets, SETTINGS.get(weighting, {})
-        ),
+        lambda tasks, targets: make_weighting(weighting, tasks, targets, settings),
         problem,
         tasks[:2],
-        reorder=reverse_aux_ts if weighting == "aux_ts" else None,
+        reorder=reverse_aux_ts if weighting in SETTINGS else None,
     )
