@@ -44,7 +44,7 @@ def test_the_subject_is_a_label_and_nothing_else(source, imported):
 
 def test_bad_files(source, write_lines, refusal):
     np.save(source / "val_60.npy", np.array([2]))
-    assert "a paper is in two of train_60.npy, val_60.npy" in refusal("acm", source)
+    assert "source: paper 2 is in two splits" in refusal("acm", source)
     np.save(source / "val_60.npy", np.array([6]))
     assert "val_60.npy: line 1: paper 6, but there are 6 of them" in refusal("acm", source)
     write_lines(source / "ps.txt", "0\t60")

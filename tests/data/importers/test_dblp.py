@@ -68,8 +68,9 @@ def test_the_venue_is_a_label_and_nothing_else(source, imported):
 def test_bad_files(source, write_lines, refusal):
     heco = source / "heco"
     write_masks(source / "struchis", author_test=[0])
-    assert refusal("dblp", source) == f"{source / 'struchis/masks.npz'}: a author is in two masks"
-    np.savez(source / "struchis" / "masks.npz", author_train=np.ones(3, dtype=bool))
+    masks = source / "struchis" / "masks.npz"
+    assert refusal("dblp", source) == f"{masks}: author 0 is in two splits"
+    np.savez(masks, author_train=np.ones(3, dtype=bool))
     assert "masks.npz: holds no array author_valid, author_test" in refusal("dblp", source)
     write_lines(heco / "pc.txt", "0\t3")
     assert "pc.txt: 1 lines, must be one for each of 5 papers" in refusal("dblp", source)

@@ -4,21 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from counterpoint.data.importers.array_files import bags, read_array, read_classes, read_sparse
-from counterpoint.data.importers.imported import Count, Imported
-from counterpoint.data.importers.text_files import check_ids, read_edges, read_one_each
-from counterpoint.data.schema import (
-    DataSchema,
-    Feature,
-    FeatureKind,
-    NodeType,
-    Relation,
-    Split,
-    Task,
-    TaskKind,
+from counterpoint.data.importers.array_files import read_array, read_classes
+from counterpoint.data.importers.heco import (
+    BagNodes,
+    read_papers_and_authors,
+    split_counts,
+    split_labels,
 )
-from counterpoint.errors import UserError
+from counterpoint.data.importers.imported import Count, Imported
+from counterpoint.data.importers.text_files import check_ids, read_one_each
+from counterpoint.data.schema import DataSchema, Relation, Split, Task, TaskKind
 
 CLASSES, SUBJECTS = 3, 60
 SPLIT_FILES = {"train": "train_60.npy", "valid": "val_60.npy", "test": "test_60.npy"}
@@ -31,65 +28,44 @@ def read(source: Path) -> Imported:
     ps.txt gives the subjects as labels and never as edges. Papers outside HeCo's split have no
     class label; their subjects are training rows.
     """
-    paper_bags, author_bags = (read_sparse(source / f"{end}_feat.npz") for end in "pa")
-    papers, authors = paper_bags.shape[0], author_bags.shape[0]
-    writes = read_edges(source / "pa.txt", {"paper": papers, "author": authors})
-    labelled = pl.DataFrame(
-        {
-            "id": np.arange(papers),
-            "class": read_classes(source / "labels.npy", papers, CLASSES),
-            "subject": read_one_each(source / "ps.txt", {"paper": papers, "subject": SUBJECTS}),
-        }
-    ).join(_split(source, papers), on="id", how="left", maintain_order="left")
+    papers, authors, writes = read_papers_and_authors(source, "words", "words")
+    classes = read_classes(source / "labels.npy", len(papers), CLASSES)
+    subjects = read_one_each(source / "ps.txt", {"paper": len(papers), "subject": SUBJECTS})
+    members = {name: _members(source / file, len(papers)) for name, file in SPLIT_FILES.items()}
+    of_class, of_subject = (
+        split_labels(source, "paper", labels, members) for labels in (classes, subjects)
+    )
     tables = {
-        "nodes/paper": pl.DataFrame({"id": np.arange(papers), "words": bags(paper_bags)}),
-        "nodes/author": pl.DataFrame({"id": np.arange(authors), "words": bags(author_bags)}),
-        "relations/writes": writes.select(src="author", dst="paper"),
-        "tasks/paper_class": labelled.drop_nulls("split").select("id", "split", label="class"),
-        "tasks/subject": labelled.select("id", pl.col("split").fill_null("train"), label="subject"),
+        "nodes/paper": papers.table,
+        "nodes/author": authors.table,
+        "relations/writes": writes,
+        "tasks/paper_class": of_class.drop_nulls("split"),
+        "tasks/subject": of_subject.with_columns(pl.col("split").fill_null("train")),
     }
     counts = [
-        Count("papers", papers, 4019, file="p_feat.npz"),
-        Count("authors", authors, 7167, file="a_feat.npz"),
-        Count("subjects", labelled["subject"].n_unique(), SUBJECTS, file="ps.txt"),
+        Count("papers", len(papers), 4019, file="p_feat.npz"),
+        Count("authors", len(authors), 7167, file="a_feat.npz"),
+        Count("subjects", subjects.n_unique(), SUBJECTS, file="ps.txt"),
         Count("author-paper edges", writes.height, 13407, file="pa.txt"),
         *(
             Count(
-                f"papers of class {label}",
-                labelled.filter(pl.col("class") == label).height,
-                known,
-                file="labels.npy",
+                f"papers of class {label}", int((classes == label).sum()), known, file="labels.npy"
             )
             for label, known in enumerate((1993, 965, 1061))
         ),
-        *(
-            Count(
-                f"papers in {split}",
-                tables["tasks/paper_class"].filter(split=split).height,
-                known,
-                file=SPLIT_FILES[split],
-            )
-            for split, known in PUBLISHED_SPLITS.items()
-        ),
+        *split_counts(tables["tasks/paper_class"], "papers", PUBLISHED_SPLITS, SPLIT_FILES),
     ]
-    return Imported(_schema(paper_bags.shape[1], author_bags.shape[1]), tables, counts)
+    return Imported(_schema(papers, authors), tables, counts)
 
 
-def _schema(paper_words: int, author_words: int) -> DataSchema:
+def _schema(papers: BagNodes, authors: BagNodes) -> DataSchema:
     return DataSchema(
         name="acm",
         description=(
             "Papers and authors. There are no subject nodes: subject is a task. An author's bag "
             "is the union of the bags of the author's papers."
         ),
-        node_types={
-            "paper": NodeType(
-                features=(Feature(name="words", kind=FeatureKind.BAG, size=paper_words),)
-            ),
-            "author": NodeType(
-                features=(Feature(name="words", kind=FeatureKind.BAG, size=author_words),)
-            ),
-        },
+        node_types={"paper": papers.node_type, "author": authors.node_type},
         relations={"writes": Relation(src="author", dst="paper")},
         tasks={
             "paper_class": Task(
@@ -103,14 +79,8 @@ def _schema(paper_words: int, author_words: int) -> DataSchema:
     )
 
 
-def _split(source: Path, papers: int) -> pl.DataFrame:
-    """``id`` and ``split`` of the papers in HeCo's split."""
-    parts = []
-    for split, file in SPLIT_FILES.items():
-        ids = pl.Series("id", read_array(source / file, -1)).cast(pl.Int64)
-        check_ids(source / file, ids, papers, "paper")
-        parts.append(pl.DataFrame({"id": ids}).with_columns(split=pl.lit(split)))
-    rows = pl.concat(parts)
-    if rows["id"].is_duplicated().any():
-        raise UserError(f"{source}: a paper is in two of {', '.join(SPLIT_FILES.values())}")
-    return rows
+def _members(path: Path, papers: int) -> NDArray[np.int64]:
+    """The papers that a split's file names."""
+    ids = pl.Series(read_array(path, -1)).cast(pl.Int64)
+    check_ids(path, ids, papers, "paper")
+    return ids.to_numpy()
