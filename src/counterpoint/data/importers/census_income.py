@@ -1,13 +1,26 @@
-"""Census-Income KDD, the test part: two tasks on a table, no graph."""
+"""Census-Income KDD, both parts or the test part alone: two tasks on a table, no graph."""
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from counterpoint.data.importers.imported import Count, Imported
 from counterpoint.data.importers.text_files import Kind, existing_file, read_table
-from counterpoint.data.schema import DataSchema, Feature, FeatureKind, NodeType, Task, TaskKind
+from counterpoint.data.schema import (
+    DataSchema,
+    Feature,
+    FeatureKind,
+    NodeType,
+    Split,
+    Task,
+    TaskKind,
+)
+from counterpoint.data.splits import entity_uniform
 
+TRAIN_FILES = ("census-income.data.gz", "census-income.data")
+TEST_FILES = ("census-income.test.gz", "census-income.test")
+VALID = 0.1  # of the training file; there is no file for it
 COLUMNS = (
     "age",
     "class_of_worker",
@@ -69,40 +82,80 @@ NO_FEATURES = (
     "tax_filer_status",  # a joint filer is married
     "instance_weight",  # the sampling weight of the survey, not known of a person
 )
+FEATURES = tuple(name for name in COLUMNS if name not in NO_FEATURES)
+LABELS = {
+    "income": pl.col("income").str.starts_with("50000+"),
+    "never_married": pl.col("marital_status") == "Never married",
+}
 
 
 def read(source: Path) -> Imported:
-    """Tasks ``income`` (above 50,000) and ``never_married`` on node type person."""
-    path = existing_file(source, "census-income.test.gz", "census-income.test")
-    kinds = {name: Kind.NUMBER if name in NUMERIC else Kind.TEXT for name in COLUMNS}
-    rows = read_table(path, kinds, separator=", ").with_row_index("id")
-    labels = {
-        "income": pl.col("income").str.starts_with("50000+"),
-        "never_married": pl.col("marital_status") == "Never married",
-    }
-    features = [name for name in COLUMNS if name not in NO_FEATURES]
+    """Tasks ``income`` (above 50,000) and ``never_married`` on node type person.
+
+    The two files are the split, persons numbered in the order training file, test file. Without a
+    training file the test file is all there is, and its split is random.
+    """
+    test_path = existing_file(source, *TEST_FILES)
+    test = _persons(test_path)
+    counts = _counts(test, test_path.name, 99762, {"income": 6186, "never_married": 43143})
+    given = any((source / name).is_file() for name in TRAIN_FILES)
+    if given:
+        train_path = existing_file(source, *TRAIN_FILES)
+        train = _persons(train_path)
+        # positives of this file: no count is published that could be checked
+        counts += _counts(train, train_path.name, 199523, {})
+        rows = pl.concat([_with_valid(train), test.with_columns(split=pl.lit("test"))])
+    else:
+        rows = test
+    rows = rows.with_row_index("id").with_columns(pl.col("id").cast(pl.Int64))
+    split = ["split"] if given else []
     tables = {
-        "nodes/person": rows.select(pl.col("id").cast(pl.Int64), *features),
+        "nodes/person": rows.select("id", *FEATURES),
         **{
-            f"tasks/{name}": rows.select(pl.col("id").cast(pl.Int64), label=label.cast(pl.Int8))
-            for name, label in labels.items()
+            f"tasks/{name}": rows.select("id", *split, label=label.cast(pl.Int8))
+            for name, label in LABELS.items()
         },
     }
-    schema = DataSchema(
-        name="census_income",
-        description="Persons of the US census of 1994 and 1995; a table without a graph.",
-        node_types={"person": NodeType(features=tuple(_feature(name) for name in features))},
-        tasks={name: Task(kind=TaskKind.BINARY, entity="person") for name in labels},
-    )
-    counts = [
-        Count("rows", rows.height, 99762, file=path.name),
-        Count("columns", len(COLUMNS), 42, file=path.name),
+    return Imported(_schema(Split(by="given") if given else Split()), tables, counts)
+
+
+def _persons(path: Path) -> pl.DataFrame:
+    kinds = {name: Kind.NUMBER if name in NUMERIC else Kind.TEXT for name in COLUMNS}
+    return read_table(path, kinds, separator=", ")
+
+
+def _with_valid(train: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the training file with ``split``: valid by a hash of the row's number."""
+    held_out = entity_uniform([np.arange(train.height)], seed=0) < VALID
+    return train.with_columns(split=pl.Series(np.where(held_out, "valid", "train")))
+
+
+def _counts(
+    persons: pl.DataFrame, file: str, published: int, positives: dict[str, int]
+) -> list[Count]:
+    return [
+        Count("rows", persons.height, published, file=file),
+        Count("columns", persons.width, len(COLUMNS), file=file),
         *(
-            Count(f"{name} positives", tables[f"tasks/{name}"].filter(label=1).height, known)
-            for name, known in (("income", 6186), ("never_married", 43143))
+            Count(
+                f"{name} positives",
+                persons.select(label.sum()).item(),
+                positives.get(name),
+                file=file,
+            )
+            for name, label in LABELS.items()
         ),
     ]
-    return Imported(schema, tables, counts)
+
+
+def _schema(split: Split) -> DataSchema:
+    return DataSchema(
+        name="census_income",
+        description="Persons of the US census of 1994 and 1995; a table without a graph.",
+        node_types={"person": NodeType(features=tuple(_feature(name) for name in FEATURES))},
+        tasks={name: Task(kind=TaskKind.BINARY, entity="person") for name in LABELS},
+        split=split,
+    )
 
 
 def _feature(name: str) -> Feature:
