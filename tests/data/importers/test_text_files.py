@@ -23,6 +23,14 @@ def test_each_kind(tmp_path, write_lines):
     assert rows.rows() == [(1, 2.5, " x ", 0), (-3, 4.0, "", 1)]
 
 
+def test_kinds_that_may_be_empty(tmp_path, write_lines):
+    columns = {"a": Kind.MAYBE_NUMBER, "b": Kind.MAYBE_TEXT}
+    rows = read_table(write_lines(tmp_path / "t", "2.5\tx", "\t"), columns)
+    assert rows.rows() == [(2.5, "x"), (0.0, "")]
+    with pytest.raises(UserError, match="line 1: column a: 'nan' is no finite number, nor empty"):
+        read_table(write_lines(tmp_path / "t", "nan\tx"), columns)
+
+
 def test_gzip(tmp_path):
     path = tmp_path / "t.gz"
     path.write_bytes(gzip.compress(b"1\n2\n"))

@@ -1,4 +1,4 @@
-"""KuaiRand, logs and features joined into one CSV file (Scenario-Wise-Rec's layout)."""
+"""KuaiRand: the files of its authors, or all joined into one CSV (Scenario-Wise-Rec's layout)."""
 
 from pathlib import Path
 
@@ -6,36 +6,30 @@ import polars as pl
 
 from counterpoint.data.importers.csv_files import CheckedCsv, checked_csv, header
 from counterpoint.data.importers.imported import Count, Imported
-from counterpoint.data.importers.text_files import Kind, existing_file
-from counterpoint.data.schema import (
-    DataSchema,
-    Feature,
-    FeatureKind,
-    NodeType,
-    Relation,
-    Split,
-    Task,
-    TaskKind,
+from counterpoint.data.importers.kuairand_features import (
+    USER_CATEGORICAL,
+    USER_NUMERIC,
+    node_type,
 )
+from counterpoint.data.importers.kuairand_raw import raw_version, read_raw
+from counterpoint.data.importers.text_files import Kind, existing_file
+from counterpoint.data.schema import DataSchema, Relation, Split, Task, TaskKind
 
 FILES = ("kuairand.csv", "kuairand_sample.csv")
 TIME = "time_ms"
 LONG_VIEW_MS = 18_000
-USER_NUMERIC = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
-USER_CATEGORICAL = (
-    "user_active_degree",
-    "is_lowactive_period",
-    "is_live_streamer",
-    "is_video_author",
-    *(f"{name}_range" for name in USER_NUMERIC),
-    *(f"onehot_feat{number}" for number in range(18)),
-)
 VIDEO_NUMERIC = ("duration_ms", "server_width", "server_height")
 VIDEO_CATEGORICAL = ("video_type", "visible_status")
 
 
 def read(source: Path) -> Imported:
-    """Tasks ``click`` and ``long_view`` on [user, video].
+    """Tasks ``click`` and ``long_view`` on [user, video]; raw logs go before a joined file."""
+    raw = raw_version(source)
+    return read_raw(*raw) if raw is not None else _read_joined(source)
+
+
+def _read_joined(source: Path) -> Imported:
+    """Tables of the joined file.
 
     A pair that was shown several times stands with its first row, a user and a video with the
     features of theirs. Time spent on profile and comments comes after the click and is no feature.
@@ -84,19 +78,13 @@ def _schema(tasks: tuple[str, ...], timed: bool) -> DataSchema:
             "Short videos shown to users. long_view: played to the end, or for 18 seconds."
         ),
         node_types={
-            "user": _node_type(USER_NUMERIC, USER_CATEGORICAL),
-            "video": _node_type(VIDEO_NUMERIC, VIDEO_CATEGORICAL),
+            "user": node_type(USER_NUMERIC, USER_CATEGORICAL),
+            "video": node_type(VIDEO_NUMERIC, VIDEO_CATEGORICAL),
         },
         relations={"clicked": Relation(from_task="click")},
         tasks={task: Task(kind=TaskKind.BINARY, entity=("user", "video")) for task in tasks},
         split=Split(by="time" if timed else "random"),
     )
-
-
-def _node_type(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> NodeType:
-    features = [Feature(name=name, kind=FeatureKind.NUMERIC) for name in numeric]
-    features += [Feature(name=name, kind=FeatureKind.CATEGORICAL) for name in categorical]
-    return NodeType(features=tuple(features))
 
 
 def _first_rows(rows: pl.LazyFrame, key: str, features: tuple[str, ...]) -> pl.LazyFrame:

@@ -14,8 +14,10 @@ class Kind(StrEnum):
 
     INTEGER = "integer"
     NUMBER = "finite number"
+    MAYBE_NUMBER = "finite number, nor empty"  # empty is 0
     LABEL = "label (0 or 1)"
     TEXT = "text"
+    MAYBE_TEXT = "text, or empty"
 
 
 def parsed(column: str, kind: Kind) -> pl.Expr:
@@ -23,8 +25,11 @@ def parsed(column: str, kind: Kind) -> pl.Expr:
     text = pl.col(column)
     if kind is Kind.INTEGER:
         return text.cast(pl.Int64, strict=False)
-    if kind is Kind.NUMBER:
-        number = text.cast(pl.Float64, strict=False)
+    if kind is Kind.MAYBE_TEXT:
+        return text.fill_null("")
+    if kind in (Kind.NUMBER, Kind.MAYBE_NUMBER):
+        given = text.fill_null("").replace("", "0") if kind is Kind.MAYBE_NUMBER else text
+        number = given.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number).alias(column)
     if kind is Kind.LABEL:
         label = text.cast(pl.Int8, strict=False)
