@@ -63,8 +63,11 @@ def test_state_between_and_inside_epochs_is_kept(make_constant):
     assert first[0] == pytest.approx(by_formula((1 / 2, 5 / 5), 2.0))
 
 
-def test_batches_without_rows_are_no_losses_of_zero(make_constant):
-    def without_b(losses):
+@pytest.fixture
+def without_b(make_constant):
+    """The problem of given losses whose batch has no rows of b."""
+
+    def problem(losses):
         full = make_constant(losses)
 
         def of(at):
@@ -73,13 +76,23 @@ def test_batches_without_rows_are_no_losses_of_zero(make_constant):
 
         return replace(full, losses=of)
 
+    return problem
+
+
+def test_batches_without_rows_are_no_losses_of_zero(make_constant, without_b):
     weighting = made()
-    for epoch, batches in enumerate(EPOCHS[:2]):
-        for losses in batches:
-            weighting.fill_gradients(replace(make_constant(losses), epoch=epoch))
-            weighting.fill_gradients(replace(without_b(losses), epoch=epoch))
+    weights_by_epoch(weighting, make_constant, EPOCHS[:2])
+    weighting.fill_gradients(replace(without_b({"a": 1.0, "b": 9.0}), epoch=1))
     found = weighting.fill_gradients(replace(make_constant(EPOCHS[2][0]), epoch=2)).weights
     assert found == pytest.approx(by_formula((1 / 2, 5 / 5), 2.0))
+
+
+def test_an_epoch_without_rows_leaves_what_is_known(make_constant, without_b):
+    weighting = made()
+    weights_by_epoch(weighting, make_constant, EPOCHS[:3])
+    weighting.fill_gradients(replace(without_b({"a": 4.0, "b": 9.0}), epoch=3))
+    found = weighting.fill_gradients(replace(make_constant(EPOCHS[3][0]), epoch=4)).weights
+    assert found == pytest.approx(by_formula((4 / 1, 3 / 5), 2.0))
 
 
 def test_gradient_is_that_of_the_weighted_sum(make_problem, draw):
