@@ -81,9 +81,13 @@ def source_digest() -> str:
 
 
 def commit() -> str:
-    """The commit that computes, marked if the checkout differs from it."""
-    described = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
-    return subprocess.run(described, cwd=HERE, capture_output=True, text=True).stdout.strip()
+    """The commit that computes, marked if code or studies differ from it."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
+
+    clean = git("diff", "--quiet", "HEAD", "--", "../src", "*.py", "studies").returncode == 0
+    return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("" if clean else "-dirty")
 
 
 def pipeline_params(study: Study, work: Path, data: Path) -> Params:

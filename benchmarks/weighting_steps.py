@@ -26,7 +26,7 @@ from counterpoint.training.loop import Trainer
 from counterpoint.training.settings import TrainSettings, cell_named
 
 USERS, ITEMS, LINKS, ROWS = 12_000, 8_000, 200_000, 20_000
-WEIGHTINGS = ("fixed", "uncertainty", "aux_ts")
+WEIGHTINGS = ("fixed", "uncertainty", "aux_ts", "selar")
 
 
 def random_store(folder: Path, auxiliaries: int) -> GraphStore:

@@ -116,6 +116,13 @@ class Trainer:
         }
         return Losses(per_example, sum(output.penalties.values()), labels)
 
+    def _judging_losses(self, step: Step, parameters: Mapping[str, Tensor]) -> Losses:
+        """The same without dropout, which would but make the judgement noisy, and cost a third."""
+        self.model.eval()
+        losses = self.losses(step, parameters)
+        self.model.train()
+        return losses
+
     def _optimizer_state(self) -> dict[str, AdamState]:
         (group,) = self.optimizer.param_groups
         return {
@@ -137,7 +144,7 @@ class Trainer:
         decision = self.weighting.fill_gradients(
             Problem(
                 losses=lambda parameters: self.losses(step, parameters),
-                meta_losses=lambda parameters: self.losses(judging, parameters),
+                meta_losses=lambda parameters: self._judging_losses(judging, parameters),
                 parameters=self.parameters,
                 groups=self.groups,
                 learning_rate=self.settings.learning_rate,

@@ -36,6 +36,9 @@ from counterpoint.weighting.per_example import Method, RandomState, along
 from counterpoint.weighting.virtual_step import VirtualStepSettings, virtual_step
 
 
+CHUNK = 1024  # rows that V sees at a time: their hidden layer stays in the cache
+
+
 class LearnedSettings(Strict):
     """Of the network V, its training and its output.
 
@@ -60,15 +63,18 @@ class LearnedSettings(Strict):
 class Rows:
     """What V is shown at one step.
 
+    Weights are ``share V / level``, where level is ``sum_r part_r V_r`` over all workers' rows.
+
     Shapes:
         z ``[R, F]``; task ``[R]``, to whom the row belongs; counts ``[T]``, rows of each.
-        share ``[T]``: the constant factor of each task's weights.
+        share ``[R]``; part ``[R]``, or None for a level of 1.
     """
 
     z: Tensor
     task: Tensor
     counts: Tensor
     share: Tensor
+    part: Tensor | None
 
     def means(self, values: Tensor) -> Tensor:
         """Mean of ``values [R]`` over each task's rows ``[T]``; 0 for a task without any."""
@@ -125,16 +131,14 @@ class LearnedWeighting(Weighting):
         rows = self._rows(problem, losses, gradients)
         # with one row a task, weighted sums of the gradients in hand are all that is needed
         in_hand = gradients if self.settings.granularity == "task" else None
-        raw = self.network(rows.z).squeeze(-1)
-        weights = self._weights(problem, rows, raw.detach())
+        raw = self._raw(rows)
+        weights = self._weights(problem, rows, raw)
         total = self._weighted(problem, losses, rows, weights, in_hand)
         step = virtual_step(problem, total, self.settings.virtual)
         back = step.back(self._meta_gradient(problem, step.parameters))
         derivative = self._derivative(problem, rows, back, in_hand, random)
         self._move(problem, rows, raw, derivative)
-        with torch.no_grad():
-            raw = self.network(rows.z).squeeze(-1)
-        weights = self._weights(problem, rows, raw)
+        weights = self._weights(problem, rows, self._raw(rows))
         for name, gradient in self._weighted(problem, losses, rows, weights, in_hand).items():
             problem.parameters[name].grad = gradient
         add_penalty(problem, losses.penalty)
@@ -175,23 +179,30 @@ class LearnedWeighting(Weighting):
         ]
         counts = torch.tensor([len(loss) for loss in shown], device=types.device)
         task = torch.arange(len(shown), device=types.device).repeat_interleave(counts)
-        share = types.new_ones(len(shown))
-        if self.settings.normalise == "selar":
-            share = types.new_tensor(sizes) / max(sum(sizes), 1)
-        return Rows(torch.cat(z).to(self.initial.dtype), task, counts, share)
-
-    def _normaliser(self, rows: Rows, raw: Tensor) -> Tensor:
-        means = rows.means(raw)
+        own_part = 1 / counts[task].to(self.initial)
+        share, part = torch.ones_like(own_part), None
         if self.settings.normalise == "sum_to_T":
-            return means.sum() / len(means)
-        return means[self.judges].mean()
+            part = own_part / len(shown)
+        elif self.settings.normalise == "selar":
+            share = share.new_tensor(sizes)[task] / max(sum(sizes), 1)
+            judges = share.new_tensor([place in self.judges for place in range(len(shown))])
+            part = own_part * judges[task] / len(self.judges)
+        return Rows(torch.cat(z).to(self.initial.dtype), task, counts, share, part)
+
+    def _raw(self, rows: Rows) -> Tensor:
+        """V of the rows ``[R]``, without a graph."""
+        with torch.no_grad():
+            return torch.cat([self.network(z).squeeze(-1) for z in torch.split(rows.z, CHUNK)])
+
+    def _level(self, problem: Problem, rows: Rows, raw: Tensor) -> Tensor:
+        if rows.part is None:
+            return raw.new_ones(())
+        level = problem.reduce((rows.part * raw).sum())
+        return torch.where(level > 0, level, 1.0)
 
     def _weights(self, problem: Problem, rows: Rows, raw: Tensor) -> Tensor:
         """``[R]`` weights of the rows, normalised as set."""
-        if self.settings.normalise == "none":
-            return raw
-        level = problem.reduce(self._normaliser(rows, raw))
-        return rows.share[rows.task] * raw / torch.where(level > 0, level, 1.0)
+        return rows.share * raw / self._level(problem, rows, raw)
 
     def _weighted(
         self,
@@ -245,18 +256,18 @@ class LearnedWeighting(Weighting):
     def _move(self, problem: Problem, rows: Rows, raw: Tensor, derivative: Tensor) -> None:
         """One step of V on ``sum_i mean_n(sg(c_in) w_in(phi))``.
 
-        A normalised weight is v over a level Z of all workers' rows, whose derivative is written
-        out: each worker differentiates its own rows, and the mean of that is the whole.
+        With the derivative of the level written out, that has the gradient of a plain weighted
+        sum of V's outputs: each worker differentiates its own, and the mean is the whole.
         """
         assert self.optimizer is not None
-        gain = (rows.share * rows.means(derivative.to(raw) * raw)).sum()
-        if self.settings.normalise != "none":
-            own = self._normaliser(rows, raw)
-            level = problem.reduce(own.detach())
-            level = torch.where(level > 0, level, 1.0)
-            gain = (gain - problem.reduce(gain.detach()) / level * own) / level
-        self.optimizer.zero_grad()
-        torch.autograd.backward(gain)
+        factor = rows.share * derivative.to(raw) / rows.counts[rows.task]
+        if rows.part is not None:
+            level = self._level(problem, rows, raw)
+            gain = problem.reduce((factor * raw).sum())
+            factor = (factor - gain / level * rows.part) / level
+        self.optimizer.zero_grad(set_to_none=False)
+        for z, of_chunk in zip(torch.split(rows.z, CHUNK), torch.split(factor, CHUNK), strict=True):
+            torch.autograd.backward((of_chunk * self.network(z).squeeze(-1)).sum())
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad = problem.reduce(parameter.grad)
