@@ -6,14 +6,15 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from counterpoint.data.folder import DataFolder
-from counterpoint.data.schema import Strict, Task, TaskKind
+from counterpoint.data.schema import DataSchema, Name, Strict, Task, TaskKind
 from counterpoint.data.splits import SPLITS, assigned_rows
 from counterpoint.errors import UserError
 from counterpoint.files import write_json, write_manifest, write_tensors
 from counterpoint.graph.features import encoded_features
+from counterpoint.graph.metapaths import MetaPath, generated_rows
 from counterpoint.graph.negatives import evaluation_candidates
 from counterpoint.graph.store import GraphMeta, RelationMeta, TypeMeta
 
@@ -21,10 +22,16 @@ Rows = dict[str, dict[str, pl.DataFrame]]  # task -> split -> rows
 
 
 class BuildSettings(Strict):
-    """``candidates``: what held-out links are ranked among; ``all`` is the full ranking."""
+    """``candidates``: what held-out links are ranked among; ``all`` is the full ranking.
+
+    ``auxiliaries`` names those of the data set's auxiliary tasks to keep, None all; ``metapaths``
+    adds auxiliary tasks of its own, by name.
+    """
 
     candidates: Literal["uniform", "popularity", "all"] = "uniform"
     candidate_count: PositiveInt = 100
+    auxiliaries: tuple[Name, ...] | None = None
+    metapaths: dict[Name, MetaPath] = Field(default_factory=dict)
     seed: NonNegativeInt = 0
 
 
@@ -175,14 +182,49 @@ def _label_array(task: Task, rows: pl.DataFrame) -> np.ndarray:
     return matrix
 
 
-def _task_arrays(folder: DataFolder, rows: Rows, split: str) -> dict[str, np.ndarray]:
+def _task_arrays(tasks: dict[str, Task], rows: Rows, split: str) -> dict[str, np.ndarray]:
     arrays = {}
-    for name, task in folder.schema.tasks.items():
+    for name, task in tasks.items():
         frame = rows[name][split]
         keys = [frame[f"row_{c}"].to_numpy().astype(np.int64) for c in task.id_columns]
         arrays[f"{name}/entity"] = np.stack(keys, axis=1) if task.is_pair else keys[0]
         arrays[f"{name}/label"] = _label_array(task, frame)
     return arrays
+
+
+def _kept_tasks(schema: DataSchema, settings: BuildSettings) -> dict[str, Task]:
+    """Targets, and the auxiliary tasks that the settings keep."""
+    there = [name for name, task in schema.tasks.items() if task.role == "auxiliary"]
+    kept = there if settings.auxiliaries is None else settings.auxiliaries
+    if unknown := [name for name in kept if name not in there]:
+        raise UserError(
+            f"build.auxiliaries: {', '.join(unknown)} is no auxiliary task of {schema.name}; "
+            f"there are {', '.join(there) or 'none'}"
+        )
+    return {
+        name: task for name, task in schema.tasks.items() if task.role == "target" or name in kept
+    }
+
+
+def _with_metapaths(
+    meta: GraphMeta,
+    flat: dict[str, np.ndarray],
+    train: dict[str, np.ndarray],
+    settings: BuildSettings,
+) -> tuple[GraphMeta, dict[str, np.ndarray]]:
+    """The meta with a generated task for each path, and their training rows."""
+    if taken := [name for name in settings.metapaths if name in meta.tasks]:
+        raise UserError(f"build.metapaths: {', '.join(taken)} is a task already; rename it")
+    sizes = [
+        len(train[f"{name}/entity"]) for name, task in meta.tasks.items() if task.role == "target"
+    ]
+    tasks: dict[str, Task] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for name, path in settings.metapaths.items():
+        ends, rows = generated_rows(name, path, meta, flat, max(sizes) // 2, settings.seed)
+        tasks[name] = Task(kind=TaskKind.BINARY, entity=ends, role="auxiliary")
+        arrays[f"{name}/entity"], arrays[f"{name}/label"] = rows.entity, rows.label
+    return meta.model_copy(update={"generated": tasks}), arrays
 
 
 def _require_rows(folder: DataFolder, rows: Rows) -> None:
@@ -217,16 +259,20 @@ def build_graph(
         name=schema.name,
         node_types=tuple(metas),
         relations=tuple(relations),
-        tasks=schema.tasks,
+        tasks=_kept_tasks(schema, settings),
         cross_task=schema.cross_task,
         candidates=settings.candidates,
     )
+    train = _task_arrays(meta.tasks, rows, "train")
+    if settings.metapaths:
+        progress("meta-paths")
+        meta, generated = _with_metapaths(meta, flat, train, settings)
+        train |= generated
     progress("rows and candidates")
     for folder_name in ("train", "held_out", "ids"):
         (target / folder_name).mkdir()
     write_tensors(target / "train" / "edges.safetensors", flat)
     write_tensors(target / "train" / "features.safetensors", features)
-    train = _task_arrays(folder, rows, "train")
     write_tensors(target / "train" / "tasks.safetensors", train)
     candidates = {
         name: evaluation_candidates(
@@ -236,13 +282,13 @@ def build_graph(
             popularity=settings.candidates == "popularity",
             seed=settings.seed,
         )
-        for name, task in schema.tasks.items()
+        for name, task in meta.tasks.items()
         if task.kind is TaskKind.LINK and settings.candidates != "all"
     }
     write_tensors(target / "train" / "candidates.safetensors", candidates)
     for split in SPLITS[1:]:
         write_tensors(
-            target / "held_out" / f"{split}.safetensors", _task_arrays(folder, rows, split)
+            target / "held_out" / f"{split}.safetensors", _task_arrays(meta.tasks, rows, split)
         )
     write_json(target / "held_out" / "facts.json", facts)
     for name in schema.node_types:

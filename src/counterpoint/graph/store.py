@@ -55,12 +55,17 @@ class RelationMeta(Strict):
 
 
 class GraphMeta(Strict):
-    """Sizes and names of a graph store."""
+    """Sizes and names of a graph store.
+
+    ``generated`` tasks are auxiliaries whose rows graph construction made up: they are trained
+    beside the user's, and have no held-out rows.
+    """
 
     name: str
     node_types: tuple[TypeMeta, ...]
     relations: tuple[RelationMeta, ...]
     tasks: dict[str, Task]
+    generated: dict[str, Task] = Field(default_factory=dict)
     cross_task: str
     candidates: str
 
@@ -74,6 +79,11 @@ class GraphMeta(Strict):
     def n_nodes(self) -> int:
         """Number of nodes of all types."""
         return sum(t.count for t in self.node_types)
+
+    @property
+    def trained(self) -> dict[str, Task]:
+        """All tasks that a joint model trains."""
+        return {**self.tasks, **self.generated}
 
     def count(self, node_type: str) -> int:
         """Number of nodes of one type."""

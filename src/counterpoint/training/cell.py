@@ -91,7 +91,7 @@ class CellTrainer:
         used: dict[str, Any] = {}
         trials: dict[str, Any] = {}
         history = []
-        for fit_name, tasks in fits_of(self.cell, self.store.meta.tasks).items():
+        for fit_name, tasks in fits_of(self.cell, self.store.meta.trained).items():
             settings, trials[fit_name] = self._searched(graph, fit_name, tasks)
             used[fit_name] = settings.model_dump(mode="json")
             for seed in self.seeds:
@@ -158,6 +158,8 @@ class CellTrainer:
         chosen = metrics["selection"].setdefault(str(seed), {})
         chosen[fit_name] = {"epoch": fit.epoch, "score": fit.score}
         for name, task in tasks.items():
+            if name in self.store.meta.generated:
+                continue
             for split in HELD_OUT:
                 parts = scored_parts(fit.model, graph, representations, name, split)
                 write_parts(folder / f"{name}.{split}.parquet", parts)
@@ -200,7 +202,7 @@ class Run:
             self.cell.architecture,
             self.cell.encoder,
             store.meta,
-            store.meta.tasks,
+            store.meta.trained,
             settings.encoder,
             settings.sharing,
         )

@@ -2,7 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from counterpoint.data.schema import Strict
 from counterpoint.errors import UserError
@@ -46,6 +54,20 @@ class TrainSettings(Strict):
     device: str = "auto"
     threads: PositiveInt = 2
     search: SearchSettings = SearchSettings()
+
+    @field_validator("weighting")
+    @classmethod
+    def _settings_of_methods(cls, by_method: dict[str, Any]) -> dict[str, Any]:
+        for method, values in by_method.items():
+            if method not in WEIGHTINGS:
+                raise ValueError(f"no weighting {method!r}; there are {', '.join(WEIGHTINGS)}")
+            try:
+                WEIGHTINGS[method][1].model_validate(values)
+            except ValidationError as fault:
+                found = fault.errors()[0]
+                place = ".".join(map(str, (method, *found["loc"])))
+                raise ValueError(f"{place}: {found['msg']}") from None
+        return by_method
 
 
 class Cell(Strict):

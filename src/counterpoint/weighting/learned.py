@@ -35,7 +35,6 @@ from counterpoint.weighting.gradients import (
 from counterpoint.weighting.per_example import Method, RandomState, along
 from counterpoint.weighting.virtual_step import VirtualStepSettings, virtual_step
 
-
 CHUNK = 1024  # rows that V sees at a time: their hidden layer stays in the cache
 
 
@@ -214,7 +213,8 @@ class LearnedWeighting(Weighting):
     ) -> dict[str, Tensor]:
         """Gradient by name of ``sum_i mean_n(w_in loss_in)``."""
         if in_hand is not None:
-            return in_hand.combined(problem, weights @ in_hand.shared, weights.tolist())
+            shared = weights.to(in_hand.shared) @ in_hand.shared
+            return in_hand.combined(problem, shared, weights.tolist())
         if self.settings.granularity == "task":
             weighed = weights * torch.stack(list(losses.means().values()))
         else:
