@@ -222,7 +222,7 @@ def market_step(market_graph: TrainingGraph) -> Callable[..., Step]:
     def step(depth: int, rows: int = 12) -> Step:
         scored = {name: entities(name, rows) for name in meta.tasks}
         pairs = torch.cat([entity for entity in scored.values() if entity.ndim == 2])
-        view = market_graph.view(depth, pairs)
+        view = market_graph.view(depth, market_graph.kept_edges(pairs))
         labels = {
             name: torch.from_numpy(market_graph.store.rows(name, "train").label) for name in scored
         }

@@ -59,9 +59,9 @@ def test_all_neighbours_give_what_the_whole_graph_gives(market_graph, nodes, kin
     sampler = NeighbourSampler(market_graph, (MORE_THAN_ANY_DEGREE,) * 2)
     if masked:
         nodes = torch.cat([nodes, pairs.flatten()])
-    view = sampler.view(nodes, 0, pairs)
+    view = sampler.view(nodes, 0, market_graph.kept_edges(pairs))
     found = encoder(view)[view.local(nodes)]
-    expected = encoder(market_graph.view(encoder.depth, pairs))[nodes]
+    expected = encoder(market_graph.view(encoder.depth, market_graph.kept_edges(pairs)))[nodes]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -106,8 +106,8 @@ def test_same_key_same_view(market_graph, nodes):
 def test_same_key_same_view_with_scored_pairs(market_graph, nodes):
     sampler, pairs = NeighbourSampler(market_graph, (3, 3)), scored_pairs(market_graph)
     plain = shape_of(sampler.view(nodes, 1))
-    masked = shape_of(sampler.view(nodes, 1, pairs))
-    assert shape_of(sampler.view(nodes, 1, pairs)) == masked
+    masked = shape_of(sampler.view(nodes, 1, market_graph.kept_edges(pairs)))
+    assert shape_of(sampler.view(nodes, 1, market_graph.kept_edges(pairs))) == masked
     assert shape_of(sampler.view(nodes, 1)) == plain, "a mask outlives its step"
 
 
@@ -115,10 +115,12 @@ def test_same_key_same_view_with_scored_pairs(market_graph, nodes):
 def test_scored_pairs_leave_no_trace(market_graph, fanout):
     """Neither as an edge nor in a degree, from which a label could be read."""
     graph, pairs = market_graph, scored_pairs(market_graph)
-    view = NeighbourSampler(graph, (fanout, fanout)).view(pairs.flatten(), 3, pairs)
+    view = NeighbourSampler(graph, (fanout, fanout)).view(
+        pairs.flatten(), 3, market_graph.kept_edges(pairs)
+    )
     offsets = [graph.meta.offsets[t.name] for t in graph.meta.node_types]
     scored = {(u, v) for u, v in pairs.tolist()} | {(v, u) for u, v in pairs.tolist()}
-    (whole,) = graph.view(1, pairs).blocks
+    (whole,) = graph.view(1, graph.kept_edges(pairs)).blocks
     starts = zip(view.inputs.values(), offsets, strict=True)
     flat = torch.cat([inputs.ids + start for inputs, start in starts])[view.order]
     for number, block in enumerate(view.blocks):
@@ -150,7 +152,11 @@ def test_workers_give_the_views_of_the_main_process(market_graph, nodes, workers
     sampler = NeighbourSampler(market_graph, (3, 3))
 
     def made(step):
-        return shape_of(sampler.view(nodes, step_key(0, 0, step), scored_pairs(market_graph)))
+        return shape_of(
+            sampler.view(
+                nodes, step_key(0, 0, step), market_graph.kept_edges(scored_pairs(market_graph))
+            )
+        )
 
     loader = DataLoader(range(4), batch_size=None, collate_fn=made, num_workers=workers)
     assert list(loader) == [made(step) for step in range(4)]

@@ -118,6 +118,13 @@ def test_penalties_of_a_model_come_with_its_logits():
         def encode(self, view):
             return {"t": MANY.float()}
 
+        def trunk(self, view):
+            return MANY.float()
+
+        @property
+        def trunk_width(self):
+            return 1
+
         def parameter_groups(self):
             return {}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,23 @@ class NeighbourSampler:
         self._dgl_graph = dgl.graph(("csc", (csr.indptr, csr.indices, edge_ids)))
         self._degree = csr.indptr.diff()
 
-    def view(self, nodes: Tensor, key: int, scored_pairs: Tensor | None = None) -> View:
-        """A view whose outputs are ``nodes``, with the derived edges of scored pairs left out.
+    def view(
+        self,
+        nodes: Tensor,
+        key: int,
+        keep: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> View:
+        """A view whose outputs are ``nodes``.
 
         Args:
             nodes: flat node numbers; repeated ones are taken once.
             key: of the step's randomness (:func:`step_key`).
-            scored_pairs: ``[n, 2]`` flat node numbers.
+            keep: ``[E]`` (bool) edges to sample from; None: all.
+            hidden: flat numbers of nodes whose input features are taken away.
         """
         dgl, csr = lazy_dgl(), self.graph.csr
         outputs = torch.unique(nodes)
-        keep = self.graph.kept_edges(scored_pairs)
         weight, degree = None, self._degree
         if keep is not None:
             self._dgl_graph.edata["keep"] = keep.float()
@@ -80,7 +87,8 @@ class NeighbourSampler:
                 )
                 block, frontier = self._block(sampled, frontier, degree)
                 blocks.append(block)
-        return self._view(frontier, tuple(reversed(blocks)), outputs)
+        taken = None if hidden is None else torch.isin(frontier, hidden)
+        return replace(self._view(frontier, tuple(reversed(blocks)), outputs), hidden=taken)
 
     def _block(self, sampled: Any, outputs: Tensor, degree: Tensor) -> tuple[Block, Tensor]:
         src, dst = sampled.edges()

@@ -73,7 +73,7 @@ class View:
     ``inputs`` go by node type; ``order [n]`` puts their concatenation into the order of the first
     block's sources (None: it is that order). ``rows [n_out]`` are the flat node numbers of the
     outputs, sorted (None: all nodes of the graph in order). ``node_type [n]`` is the place of each
-    source's type in the store's list.
+    source's type in the store's list. ``hidden [n]`` (bool) are sources whose input is taken away.
     """
 
     inputs: dict[str, TypeInput]
@@ -81,6 +81,7 @@ class View:
     node_type: Tensor
     blocks: tuple[Block, ...]
     rows: Tensor | None = None
+    hidden: Tensor | None = None
 
     def to(self, device: torch.device) -> "View":
         """The same view on a device; sampling happens on the CPU."""
@@ -93,6 +94,7 @@ class View:
                 for block in self.blocks
             ),
             rows=None if self.rows is None else self.rows.to(device),
+            hidden=None if self.hidden is None else self.hidden.to(device),
         )
 
     def local(self, nodes: Tensor) -> Tensor:
@@ -160,11 +162,20 @@ class TrainingGraph:
             keep[hit] = False
         return keep
 
-    def view(self, layers: int, scored_pairs: Tensor | None = None) -> View:
-        """The whole graph, ``layers`` deep, without the derived edges of the scored pairs."""
-        keep = self.kept_edges(scored_pairs)
+    def view(self, layers: int, keep: Tensor | None = None, hidden: Tensor | None = None) -> View:
+        """The whole graph, ``layers`` deep.
+
+        Args:
+            layers: number of blocks.
+            keep: ``[E]`` (bool) edges to leave in; None: all.
+            hidden: flat numbers of nodes whose input features are taken away.
+        """
         csr, etype = self.csr, self.etype
         if keep is not None:
             csr, etype = csr.kept(keep), etype[keep]
         block = Block(csr, etype, csr.indptr.diff())
-        return View(self.inputs, None, self.node_type, (block,) * layers)
+        taken = None
+        if hidden is not None:
+            taken = torch.zeros(self.meta.n_nodes, dtype=torch.bool, device=self.device)
+            taken[hidden] = True
+        return View(self.inputs, None, self.node_type, (block,) * layers, hidden=taken)

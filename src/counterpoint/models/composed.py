@@ -55,6 +55,16 @@ class ComposedModel(Model):
         """Representations of the view's outputs for each task ``[n_out, width]``."""
         return self.mix(self.encoder(view))
 
+    def trunk(self, view: View) -> Tensor:
+        """The encoder's representations ``[n_out, d]``."""
+        h: Tensor = self.encoder(view)
+        return h
+
+    @property
+    def trunk_width(self) -> int:
+        """The encoder's width."""
+        return self.encoder.width
+
     def parameter_groups(self) -> dict[str, list[str]]:
         """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
         groups: dict[str, list[str]] = {"shared": [], "last_shared": []}

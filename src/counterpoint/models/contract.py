@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from counterpoint.auxiliary.contract import AuxiliaryBatch
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.graph.views import View
 from counterpoint.nn.heads import NodeTower, PairFactors, PairTower
@@ -30,10 +31,11 @@ class TaskBatch:
 
 @dataclass(frozen=True)
 class Step:
-    """One training step: a batch a task, and for methods that ask, a meta batch a target."""
+    """One training step: a batch a task, for methods that ask a meta batch a target, objectives."""
 
     batches: Mapping[str, TaskBatch]
     meta: Mapping[str, TaskBatch] | None = None
+    auxiliary: Mapping[str, AuxiliaryBatch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def encode(self, view: View) -> Representations:
         """Representations of the view's outputs for each task ``[n_out, d]``."""
+
+    @abstractmethod
+    def trunk(self, view: View) -> Tensor:
+        """What all tasks share of the view's outputs ``[n_out, d]``: what auxiliaries train."""
+
+    @property
+    @abstractmethod
+    def trunk_width(self) -> int:
+        """Width d of :meth:`trunk`."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:

@@ -56,4 +56,6 @@ class InputLayer(nn.Module):
     def forward(self, view: View) -> Tensor:
         """Hidden states of the first block's sources ``[n, width]``."""
         h = torch.cat([self.types[name](inputs) for name, inputs in view.inputs.items()])
-        return h if view.order is None else h[view.order]
+        if view.order is not None:
+            h = h[view.order]
+        return h if view.hidden is None else h.masked_fill(view.hidden[:, None], 0.0)

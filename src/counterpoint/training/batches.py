@@ -1,6 +1,6 @@
 """Which rows a step trains on: a function of (seed, epoch, step), the same for model and twin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from counterpoint.auxiliary import Auxiliary, AuxiliaryBatch
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.graph.sampling import NeighbourSampler, step_key
 from counterpoint.graph.store import GraphMeta
-from counterpoint.graph.views import TrainingGraph
+from counterpoint.graph.views import TrainingGraph, View
 from counterpoint.models.contract import Step, TaskBatch
 from counterpoint.training.settings import TrainSettings
 from counterpoint.weighting.contract import MetaRows
@@ -28,9 +29,15 @@ class Batches:
     """
 
     def __init__(
-        self, graph: TrainingGraph, tasks: dict[str, Task], settings: TrainSettings, seed: int
+        self,
+        graph: TrainingGraph,
+        tasks: dict[str, Task],
+        settings: TrainSettings,
+        seed: int,
+        auxiliaries: Mapping[str, Auxiliary] | None = None,
     ) -> None:
         self.graph, self.tasks, self.settings, self.seed = graph, tasks, settings, seed
+        self.auxiliaries = auxiliaries or {}
         store = graph.store
         sizes = [len(store.rows(name, "train")) for name in graph.meta.tasks]
         self.steps = -(-max(sizes) // settings.batch_size)
@@ -39,10 +46,10 @@ class Batches:
             rows = store.rows(name, "train")
             entity = flat_entities(graph.meta, task, rows.entity)
             self._rows[name] = entity, torch.from_numpy(rows.label)
-        self._sampler = None
+        self._sampler, self._source = None, graph
         if settings.fanouts is not None:
-            on_cpu = graph if graph.device.type == "cpu" else TrainingGraph(store)
-            self._sampler = NeighbourSampler(on_cpu, settings.fanouts)
+            self._source = graph if graph.device.type == "cpu" else TrainingGraph(store)
+            self._sampler = NeighbourSampler(self._source, settings.fanouts)
 
     def epoch(self, epoch: int, depth: int, *, meta: MetaRows) -> Iterator[Step]:
         """The steps of one epoch; with ``meta`` each carries rows that judge weights too."""
@@ -72,16 +79,26 @@ class Batches:
         scored = {
             name: self._chunk(name, epoch, step, without=kept_back.get(name)) for name in self.tasks
         }
-        batches = self._on_view(scored, depth, step_key(self.seed, epoch, 2 * step))
+        key = step_key(self.seed, epoch, 2 * step)
+        batches = self._on_view(scored, depth, key)
+        auxiliary = {
+            name: self._auxiliary(objective, place, depth, key)
+            for place, (name, objective) in enumerate(self.auxiliaries.items())
+        }
         if meta == "none":
-            return Step(batches)
+            return Step(batches, auxiliary=auxiliary)
         following = {
             name: self._chunk(name, epoch, (step + 1) % self.steps, within=kept_back.get(name))
             for name, task in self.tasks.items()
             if task.role == "target"
         }
         key = step_key(self.seed, epoch, 2 * step + 1)
-        return Step(batches, self._on_view(following, depth, key))
+        return Step(batches, self._on_view(following, depth, key), auxiliary)
+
+    def _auxiliary(self, objective: Auxiliary, place: int, depth: int, key: int) -> AuxiliaryBatch:
+        generator = torch.Generator().manual_seed(step_key(key, place, depth))
+        views = partial(self._view, depth=depth, key=key)
+        return objective.batch(self._source, views, generator).to(self.graph.device)
 
     def _fold(self, name: str, epoch: int) -> Tensor:
         """Which rows ``[n]`` (bool) are kept back in this epoch; each row's turn comes again."""
@@ -132,16 +149,27 @@ class Batches:
     def _on_view(self, scored: Scored, depth: int, key: int) -> dict[str, TaskBatch]:
         device = self.graph.device
         pairs = [entity for name, (entity, _) in scored.items() if self.tasks[name].is_pair]
-        masked = torch.cat(pairs) if pairs else None
-        if self._sampler is None:
-            view = self.graph.view(depth, None if masked is None else masked.to(device))
-        else:
-            nodes = torch.cat([entity.flatten() for entity, _ in scored.values()])
-            view = self._sampler.view(nodes, key, masked).to(device)
+        source = self._source
+        keep = source.kept_edges(torch.cat(pairs).to(source.device)) if pairs else None
+        nodes = torch.cat([entity.flatten() for entity, _ in scored.values()])
+        view = self._view(nodes, depth=depth, key=key, keep=keep).to(device)
         return {
             name: TaskBatch(name, view, view.local(entity.to(device)), label.to(device))
             for name, (entity, label) in scored.items()
         }
+
+    def _view(
+        self,
+        nodes: Tensor,
+        *,
+        depth: int,
+        key: int,
+        keep: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> View:
+        if self._sampler is not None:
+            return self._sampler.view(nodes, key, keep, hidden)
+        return self.graph.view(depth, None if keep is None else keep.to(self.graph.device), hidden)
 
 
 def flat_entities(meta: GraphMeta, task: Task, entity: np.ndarray) -> Tensor:

@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from counterpoint.auxiliary import Auxiliary, make_auxiliary
 from counterpoint.data.schema import Task
 from counterpoint.errors import UserError
 from counterpoint.graph.sampling import step_key
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.values import chance, metric_named, value
 from counterpoint.models import make_model
-from counterpoint.models.contract import Model, Output, Step, number_of, per_example_loss
+from counterpoint.models.contract import Model, Step
 from counterpoint.training.batches import Batches
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.settings import Cell, TrainSettings
+from counterpoint.training.trained import Trained
 from counterpoint.weighting import Decision, Losses, Problem, Weighting, make_weighting
 from counterpoint.weighting.contract import AdamState
 
@@ -87,40 +89,46 @@ class Trainer:
                 settings.encoder,
                 settings.sharing,
             )
+            auxiliaries = self._auxiliaries(cell, model)
             self.model: Model = model.to(graph.device)
             method = settings.weighting.get(cell.weighting, {})
-            weighting = make_weighting(cell.weighting, tuple(tasks), targets, method)
+            names = (*tasks, *auxiliaries)
+            weighting = make_weighting(cell.weighting, names, targets, method)
             self.weighting: Weighting = weighting.to(graph.device)
         _check_fanouts(settings, self.model.depth)
+        self.trained = Trained(self.model, self.tasks, auxiliaries).to(graph.device)
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.parameters = dict(self.model.named_parameters())
-        self.groups = self.model.parameter_groups()
-        self.batches = Batches(graph, self.tasks, settings, seed)
+        self.parameters = dict(self.trained.named_parameters())
+        self.groups = self.trained.parameter_groups()
+        self.batches = Batches(graph, self.tasks, settings, seed, auxiliaries)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self._chance: dict[str, float] = {}
 
+    def _auxiliaries(self, cell: Cell, model: Model) -> dict[str, Auxiliary]:
+        """The objectives of a joint model; a twin has none."""
+        if cell.is_twin:
+            return {}
+        if taken := [name for name in self.settings.auxiliaries if name in self.tasks]:
+            raise UserError(f"train.auxiliaries: {', '.join(taken)} is a task already; rename it")
+        return {
+            name: make_auxiliary(settings, self.graph.meta, model.trunk_width)
+            for name, settings in self.settings.auxiliaries.items()
+        }
+
     def losses(self, step: Step, parameters: Mapping[str, Tensor]) -> Losses:
         """Per-example losses of a step at given parameters."""
         with torch.autocast(self.graph.device.type, torch.bfloat16, enabled=self.settings.bf16):
-            output: Output = functional_call(self.model, dict(parameters), (step,))
-        per_example = {
-            name: per_example_loss(self.tasks[name].kind, logits.float(), step.batches[name].label)
-            for name, logits in output.logits.items()
-        }
-        labels = {
-            name: number_of(self.tasks[name].kind, batch.label)
-            for name, batch in step.batches.items()
-        }
-        return Losses(per_example, sum(output.penalties.values()), labels)
+            found: Losses = functional_call(self.trained, dict(parameters), (step,))
+        return found
 
     def _judging_losses(self, step: Step, parameters: Mapping[str, Tensor]) -> Losses:
         """The same without dropout, which would but make the judgement noisy, and cost a third."""
-        self.model.eval()
+        self.trained.eval()
         losses = self.losses(step, parameters)
-        self.model.train()
+        self.trained.train()
         return losses
 
     def _optimizer_state(self) -> dict[str, AdamState]:
@@ -159,7 +167,7 @@ class Trainer:
 
     def run_epoch(self, epoch: int) -> list[Record]:
         """All steps of an epoch; returns the means of what the weighting said."""
-        self.model.train()
+        self.trained.train()
         sums: dict[tuple[str, str], float] = {}
         steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.meta_rows)
         for number, step in enumerate(steps):
@@ -193,7 +201,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "progress": vars(self.progress),
-            "model": self.model.state_dict(),
+            "trained": self.trained.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "weighting": self.weighting.state_dict(),
@@ -201,7 +209,7 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
-        self.model.load_state_dict(state["model"])
+        self.trained.load_state_dict(state["trained"])
         self.best = {name: tensor.to(self.graph.device) for name, tensor in state["best"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         self.weighting.load_state_dict(state["weighting"])

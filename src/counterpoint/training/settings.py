@@ -12,7 +12,8 @@ from pydantic import (
     field_validator,
 )
 
-from counterpoint.data.schema import Strict
+from counterpoint.auxiliary import AnyAuxiliary
+from counterpoint.data.schema import Name, Strict
 from counterpoint.errors import UserError
 from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings
 from counterpoint.nn.encoders import ENCODERS, EncoderSettings
@@ -35,11 +36,13 @@ class TrainSettings(Strict):
 
     ``negatives`` a positive in link tasks; ``fanouts`` samples that many neighbours a layer,
     outputs last (None: the whole graph); ``patience`` counts evaluations without a better one.
+    ``auxiliaries`` are self-supervised objectives that joint models train beside their tasks.
     """
 
     encoder: EncoderSettings = EncoderSettings()
     sharing: SharingSettings = SharingSettings()
     weighting: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    auxiliaries: dict[Name, AnyAuxiliary] = Field(default_factory=dict)
     learning_rate: PositiveFloat = 5e-3
     weight_decay: NonNegativeFloat = 1e-5
     clip: PositiveFloat = 5.0
