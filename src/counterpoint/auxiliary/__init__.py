@@ -4,13 +4,36 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from counterpoint.auxiliary.attribute_generation import (
+    AttributeGeneration,
+    AttributeGenerationSettings,
+)
 from counterpoint.auxiliary.contract import Auxiliary, AuxiliaryBatch, AuxiliarySettings, Views
+from counterpoint.auxiliary.deep_graph_infomax import DeepGraphInfomax, DeepGraphInfomaxSettings
 from counterpoint.auxiliary.degree import Degree, DegreeSettings
+from counterpoint.auxiliary.edge_generation import EdgeGeneration, EdgeGenerationSettings
+from counterpoint.auxiliary.feature_reconstruction import (
+    FeatureReconstruction,
+    FeatureReconstructionSettings,
+)
 from counterpoint.graph.store import GraphMeta
 
-AnyAuxiliary = Annotated[DegreeSettings, Field()]
+AnyAuxiliary = Annotated[
+    AttributeGenerationSettings
+    | DeepGraphInfomaxSettings
+    | DegreeSettings
+    | EdgeGenerationSettings
+    | FeatureReconstructionSettings,
+    Field(discriminator="kind"),
+]
 
-AUXILIARIES: dict[str, Any] = {"degree": Degree}
+AUXILIARIES: dict[str, Any] = {
+    "attribute_generation": AttributeGeneration,
+    "deep_graph_infomax": DeepGraphInfomax,
+    "degree": Degree,
+    "edge_generation": EdgeGeneration,
+    "feature_reconstruction": FeatureReconstruction,
+}
 
 
 def make_auxiliary(settings: AnyAuxiliary, meta: GraphMeta, width: int) -> Auxiliary:

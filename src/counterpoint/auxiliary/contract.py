@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict
+from counterpoint.graph.store import GraphMeta
 from counterpoint.graph.views import TrainingGraph, View
 
 Encode = Callable[[View], Tensor]  # the model's shared representation of a view's outputs [n, d]
@@ -17,7 +19,7 @@ Encode = Callable[[View], Tensor]  # the model's shared representation of a view
 class AuxiliarySettings(Strict):
     """What every objective may be told; ``seeds`` nodes are drawn a step."""
 
-    seeds: int = 256
+    seeds: PositiveInt = 256
 
 
 class Views(Protocol):
@@ -66,7 +68,20 @@ class Auxiliary(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, encode: Encode, batch: AuxiliaryBatch) -> Tensor:
-        """Loss of each question ``[n]``; n may differ from step to step, and be 0."""
+        """Loss of each question ``[n]``; n may differ from step to step, and be 0.
+
+        A weighting evaluates it several times a step, at other parameters and under torch's
+        transforms: it must not change a buffer.
+        """
+
+    def remember(self, encode: Encode, batch: AuxiliaryBatch, progress: float) -> None:
+        """Update buffers, if there are any: once after each step of the optimiser.
+
+        Args:
+            encode: the model after the step, without dropout and gradients.
+            batch: what the step asked.
+            progress: share of all steps that are taken, in (0, 1].
+        """
 
 
 def drawn_nodes(
@@ -79,3 +94,12 @@ def drawn_nodes(
     nodes = torch.cat(ranges)
     chosen = torch.randperm(len(nodes), generator=generator)[:count]
     return nodes[chosen].sort().values
+
+
+def nodes_by_type(meta: GraphMeta, nodes: Tensor, node_types: tuple[str, ...]) -> dict[str, Tensor]:
+    """Those of the flat node numbers that are of each type."""
+    found = {}
+    for name in node_types:
+        low, high = meta.offsets[name], meta.offsets[name] + meta.count(name)
+        found[name] = nodes[(nodes >= low) & (nodes < high)]
+    return found

@@ -173,6 +173,8 @@ class Trainer:
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
             decision = self.take_step(step, epoch)
+            taken = epoch * self.batches.steps + number + 1
+            self.trained.remember(step, taken / (self.settings.epochs * self.batches.steps))
             for name, values in (("loss", decision.losses), ("weight", decision.weights)):
                 for task, amount in values.items():
                     sums[task, name] = sums.get((task, name), 0.0) + amount

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from counterpoint.auxiliary import Auxiliary
@@ -36,6 +37,18 @@ class Trained(nn.Module):
             per_example[name] = objective.losses(self.model.trunk, batch)
             labels[name] = per_example[name].new_zeros(len(per_example[name]))
         return Losses(per_example, sum(output.penalties.values()), labels)
+
+    @torch.no_grad()
+    def remember(self, step: Step, progress: float) -> None:
+        """Let the objectives of a step that was taken update their buffers, without dropout."""
+        if not step.auxiliary:
+            return
+        self.eval()
+        for name, batch in step.auxiliary.items():
+            objective = self.auxiliaries[name]
+            assert isinstance(objective, Auxiliary)
+            objective.remember(self.model.trunk, batch, progress)
+        self.train()
 
     def parameter_groups(self) -> dict[str, list[str]]:
         """The model's groups; an objective's own parameters are its tower."""
