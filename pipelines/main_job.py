@@ -56,6 +56,7 @@ def main_job(
     seeds: list,
     train: dict,
     build: dict = {},  # noqa: B006  # kfp reads defaults as values
+    pretrain: dict = {},  # noqa: B006
     overrides: dict = {},  # noqa: B006
     evaluate: dict = {},  # noqa: B006
     register: dict = {},  # noqa: B006
@@ -67,6 +68,7 @@ def main_job(
         "seeds": seeds,
         "train": train,
         "build": build,
+        "pretrain": pretrain,
         "overrides": overrides,
         "evaluate": evaluate,
         "register": register,

@@ -10,6 +10,7 @@ from components import IMAGE
 def train(
     cell: str,
     graph: Input[Artifact],
+    pretrained: Input[Artifact],
     seeds: list,
     train: dict,
     overrides: dict,
@@ -21,7 +22,7 @@ def train(
     return run_component(
         "train",
         cell=cell,
-        inputs={"graph": graph.path},
+        inputs={"graph": graph.path, "pretrained": pretrained.path},
         output=run_out.path,
         sections={"seeds": seeds, "train": train, "overrides": overrides},
     )

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 TINY = {
     "data": {"source": "planted", "preset": "tiny"},
-    "build": {},
+    "build": {"metapaths": {"co_click": {"path": "user-item-user"}}},
+    "pretrain": {"epochs": 1, "auxiliaries": {"degrees": {"kind": "degree", "seeds": 64}}},
     "grid": ["single_task-gcn-fixed", "shared_bottom-gcn-fixed"],
     "seeds": [0, 1, 2, 3, 4, 5],
     "train": {

@@ -125,6 +125,9 @@ def test_penalties_of_a_model_come_with_its_logits():
         def trunk_width(self):
             return 1
 
+        def trunk_names(self):
+            return []
+
         def parameter_groups(self):
             return {}
 

@@ -65,6 +65,10 @@ class ComposedModel(Model):
         """The encoder's width."""
         return self.encoder.width
 
+    def trunk_names(self) -> list[str]:
+        """The encoder's parameters."""
+        return [f"encoder.{name}" for name, _ in self.encoder.named_parameters()]
+
     def parameter_groups(self) -> dict[str, list[str]]:
         """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
         groups: dict[str, list[str]] = {"shared": [], "last_shared": []}

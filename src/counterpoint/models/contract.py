@@ -75,6 +75,10 @@ class Model(nn.Module, ABC):
         """Width d of :meth:`trunk`."""
 
     @abstractmethod
+    def trunk_names(self) -> list[str]:
+        """Names of the parameters behind :meth:`trunk`, which depend on the encoder alone."""
+
+    @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:
         """Names of parameters by group; ``shared`` and the towers cover all of them once."""
 

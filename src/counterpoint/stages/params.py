@@ -51,6 +51,7 @@ class Params(Strict):
     build: dict[str, Any] = Field(default_factory=dict)
     grid: tuple[str, ...]
     seeds: tuple[NonNegativeInt, ...] = tuple(range(10))
+    pretrain: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: EvaluateParams = EvaluateParams()

@@ -11,6 +11,7 @@ from counterpoint.evaluation.evidence import GateSettings
 from counterpoint.graph.build import BuildSettings
 from counterpoint.stages.params import Params
 from counterpoint.stages.train import train_settings
+from counterpoint.training.pretrain import PretrainSettings
 from counterpoint.training.settings import cell_named
 
 PARAMS_FILE = "params.yaml"
@@ -23,6 +24,7 @@ def parsed_params(values: Any, source: Path) -> Params:
     try:
         params = Params.model_validate(values)
         BuildSettings.model_validate(params.build)
+        PretrainSettings.model_validate(params.pretrain)
         cells = [cell_named(name) for name in params.grid]
         for cell in cells:
             train_settings(params, cell)

@@ -62,7 +62,6 @@ def _examples(
     name: str,
 ) -> list[dict[str, Any]]:
     """The first validation rows with the score that training's own code gives them."""
-
     task = model.tasks[name]
     entity = graph.store.rows(name, "valid").entity[:EXAMPLES]
     label = torch.zeros(len(entity))
@@ -85,20 +84,21 @@ def model_digest(run: Run, seed: int) -> str:
 
 
 def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
-    """Write the bundle of one seed's joint model, computed on full neighbourhoods on the CPU."""
-    graph = TrainingGraph(store)
+    """Write the bundle of one seed's joint model, computed on full neighbourhoods on the CPU.
+
+    It serves the data set's tasks; those that graph construction made up it does not.
+    """
+    graph, tasks = TrainingGraph(store), store.meta.tasks
     model = run.model(store, seed).eval()
     representations = full_representations(model, graph)
-    types = {node_type for task in model.tasks.values() for node_type in task.node_types}
+    types = {node_type for task in tasks.values() for node_type in task.node_types}
     ids = {node_type: _ids(store, node_type) for node_type in sorted(types)}
     examples = [
-        example
-        for name in model.tasks
-        for example in _examples(graph, model, representations, ids, name)
+        example for name in tasks for example in _examples(graph, model, representations, ids, name)
     ]
     write_bundle(
         target,
-        {name: _head(store, model, representations, name, t) for name, t in model.tasks.items()},
+        {name: _head(store, model, representations, name, t) for name, t in tasks.items()},
         ids,
         examples,
         graph_digest=store.digest,

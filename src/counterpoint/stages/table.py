@@ -8,7 +8,9 @@ from typing import Literal
 
 from counterpoint.stages.params import Params
 
-Artifact = Literal["data", "validation", "graph", "runs", "evaluation", "registration"]
+Artifact = Literal[
+    "data", "validation", "graph", "pretrained", "runs", "evaluation", "registration"
+]
 
 
 def _silent(line: str) -> None:
@@ -73,8 +75,15 @@ STAGES: tuple[Stage, ...] = (
     Stage("validate", ("data",), "validation", (), cache=False),
     Stage("build_graph", ("data", "validation"), "graph", ("build",)),
     Stage(
-        "train",
+        "pretrain",
         ("graph",),
+        "pretrained",
+        ("grid", "seeds", "pretrain", "train", "overrides"),
+        gpu=True,
+    ),
+    Stage(
+        "train",
+        ("graph", "pretrained"),
         "runs",
         ("seeds", "train", "overrides"),
         each=True,

@@ -34,5 +34,13 @@ def train(call: StageCall) -> None:
     cell = cell_named(call.cell)
     settings = train_settings(call.params, cell)
     store = open_store(call.inputs["graph"])
-    seeds = call.params.seeds
-    CellTrainer(store, cell, seeds, settings, call.output, call.scratch, call.report).run()
+    CellTrainer(
+        store=store,
+        cell=cell,
+        seeds=call.params.seeds,
+        settings=settings,
+        target=call.output,
+        scratch=call.scratch,
+        report=call.report,
+        pretrained=call.inputs.get("pretrained"),
+    ).run()

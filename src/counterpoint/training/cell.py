@@ -30,6 +30,7 @@ from counterpoint.models import make_model
 from counterpoint.models.contract import Model
 from counterpoint.training.checkpoint import load_parameters, write_parameters
 from counterpoint.training.loop import Fit, Trainer, chosen_device
+from counterpoint.training.pretrain import load_trunk, trunk_path
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.search import best_trial
 from counterpoint.training.settings import Cell, TrainSettings
@@ -73,7 +74,10 @@ def fits_of(cell: Cell, tasks: Mapping[str, Task]) -> dict[str, dict[str, Task]]
 
 @dataclass
 class CellTrainer:
-    """Trains the seeds of a cell into ``target``, with checkpoints under ``scratch``."""
+    """Trains the seeds of a cell into ``target``, with checkpoints under ``scratch``.
+
+    ``pretrained`` is the folder of trunks to start from; an encoder without one starts afresh.
+    """
 
     store: GraphStore
     cell: Cell
@@ -82,6 +86,7 @@ class CellTrainer:
     target: Path
     scratch: Path | None
     report: Report
+    pretrained: Path | None = None
 
     def run(self) -> None:
         """Write the run directory."""
@@ -119,7 +124,7 @@ class CellTrainer:
     ) -> tuple[TrainSettings, list[dict[str, Any]]]:
         def score(settings: TrainSettings) -> float:
             self.report(f"{self.cell.name} {fit_name}: search")
-            return Trainer(graph, self.cell, tasks, settings, self.seeds[0]).fit().score
+            return self._trainer(graph, tasks, settings, self.seeds[0]).fit().score
 
         return best_trial(self.settings, self.cell, list(tasks), score)
 
@@ -138,8 +143,15 @@ class CellTrainer:
         if self.scratch is not None:
             self.scratch.mkdir(parents=True, exist_ok=True)
             checkpoint = self.scratch / f"{fit_name}-{seed}.safetensors"
+        return self._trainer(graph, tasks, settings, seed).fit(checkpoint, report=report)
+
+    def _trainer(
+        self, graph: TrainingGraph, tasks: dict[str, Task], settings: TrainSettings, seed: int
+    ) -> Trainer:
         trainer = Trainer(graph, self.cell, tasks, settings, seed)
-        return trainer.fit(checkpoint, report=report)
+        if self.pretrained is not None:
+            load_trunk(trunk_path(self.pretrained, self.cell.encoder, seed), trainer.model)
+        return trainer
 
     def _write_fit(
         self,
