@@ -13,6 +13,7 @@ from counterpoint.auxiliary.contract import (
     AuxiliarySettings,
     Encode,
     Views,
+    at_least_float32,
     drawn_nodes,
     nodes_by_type,
 )
@@ -83,7 +84,7 @@ class AttributeGeneration(Auxiliary):
                 for key, value in batch.tensors.items()
                 if key.startswith(f"{name}/")
             }
-            found.append(self.decoders[name](h[own["seeds"]].float(), own))
+            found.append(self.decoders[name](h[own["seeds"]], own))
         return torch.cat(found)
 
 
@@ -105,7 +106,12 @@ class FeatureDecoder(nn.Module):
             parts.append((cosine_loss(self.dense(h), x, self.temperature), (x != 0).any(-1)))
         for column, layer in enumerate(self.codes):
             code = asked["codes"][:, column]
-            parts.append((F.cross_entropy(layer(h), code, reduction="none"), code != UNKNOWN))
+            parts.append(
+                (
+                    F.cross_entropy(at_least_float32(layer(h)), code, reduction="none"),
+                    code != UNKNOWN,
+                )
+            )
         for bag in self.bags.names:
             csr = Csr(asked[f"{bag}.indptr"], asked[f"{bag}.indices"], 0)
             parts.append((bag_loss(self.bags[bag](h), csr), csr.indptr.diff() > 0))
@@ -126,6 +132,6 @@ def cosine_loss(guess: Tensor, x: Tensor, temperature: float) -> Tensor:
 
 def bag_loss(logits: Tensor, bag: Csr) -> Tensor:
     """Cross-entropy of a bag's tokens under one softmax, mean over its tokens ``[n]``."""
-    of_tokens = -logits.log_softmax(-1)[bag.dst, bag.indices]
+    of_tokens = -at_least_float32(logits).log_softmax(-1)[bag.dst, bag.indices]
     total = of_tokens.new_zeros(len(logits)).index_add(0, bag.dst, of_tokens)
     return total / bag.indptr.diff().clamp(min=1)

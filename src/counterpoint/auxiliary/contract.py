@@ -84,6 +84,11 @@ class Auxiliary(nn.Module, ABC):
         """
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """What autocast has in bfloat16 is too coarse for a loss; float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def drawn_nodes(
     graph: TrainingGraph, node_types: tuple[str, ...], count: int, generator: torch.Generator
 ) -> Tensor:

@@ -1,7 +1,8 @@
 """Cosines that have derivatives of every order, at the origin too."""
 
-import torch
 from torch import Tensor
+
+from counterpoint.auxiliary.contract import at_least_float32
 
 
 def unit(x: Tensor) -> Tensor:
@@ -10,7 +11,7 @@ def unit(x: Tensor) -> Tensor:
     Smooth, where ``nn.functional.normalize`` has no second derivative at a row of zeros, which a
     node without features and edges does give.
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     return x * (x.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
 
 

@@ -13,6 +13,7 @@ from counterpoint.auxiliary.contract import (
     AuxiliarySettings,
     Encode,
     Views,
+    at_least_float32,
     drawn_nodes,
 )
 from counterpoint.graph.store import GraphMeta
@@ -55,7 +56,7 @@ class DeepGraphInfomax(Auxiliary):
         h, other = encode(batch.views["view"]), encode(batch.views["shuffled"])
         seeds = batch.tensors["seeds"]
         direction = self.discriminator(torch.sigmoid(h.mean(0)))
-        logits = torch.cat([h[seeds] @ direction, other[seeds] @ direction]).float()
+        logits = at_least_float32(torch.cat([h[seeds] @ direction, other[seeds] @ direction]))
         label = torch.cat([torch.ones(len(seeds)), torch.zeros(len(seeds))]).to(logits)
         return F.binary_cross_entropy_with_logits(logits, label, reduction="none")
 

@@ -122,8 +122,9 @@ class EdgeGeneration(Auxiliary):
         query = unit(self.heads[name](h[v]))
         directions = unit(h)
         positive = (query * directions[u]).sum(-1, keepdim=True)
-        of_near = torch.einsum("nd,nkd->nk", query, directions[view.local(near)])
-        of_queue = query @ self.queue[place].to(query.dtype).T
+        with torch.autocast(h.device.type, enabled=False):  # a product in bfloat16 is off by .04
+            of_near = torch.einsum("nd,nkd->nk", query, directions[view.local(near)])
+            of_queue = query @ self.queue[place].to(query.dtype).T
         nodes = torch.cat([near, self.queue_nodes[place].expand(len(pairs), -1)], dim=1)
         # u itself is among the linked, so an old copy of it in the queue is no negative
         linked = _contains(batch.tensors["linked"], pairs[:, :1] * self.n_nodes + nodes)

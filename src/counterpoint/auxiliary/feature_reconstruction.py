@@ -12,6 +12,7 @@ from counterpoint.auxiliary.contract import (
     AuxiliarySettings,
     Encode,
     Views,
+    at_least_float32,
     drawn_nodes,
     nodes_by_type,
 )
@@ -80,7 +81,7 @@ class FeatureReconstruction(Auxiliary):
         found = []
         for name in self.heads.names:
             x = batch.tensors[f"{name}/dense"]
-            guess = self.heads[name](h[batch.tensors[f"{name}/seeds"]]).float()
+            guess = at_least_float32(self.heads[name](h[batch.tensors[f"{name}/seeds"]]))
             if self.settings.error == "squared":
                 found.append((guess - x).square().mean(-1))
             else:
