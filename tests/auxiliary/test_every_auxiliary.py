@@ -152,6 +152,9 @@ def test_of_hidden_features_nothing_is_left(kind, fanouts, market_graph, other_f
             continue
         hidden = hidden_nodes(view, market_graph)
         assert len(hidden) > 0
+        # outputs are the first of the sources, so a row of the one is a row of the other
+        seeds = [rows for key, rows in first.tensors.items() if key.endswith("/seeds")]
+        assert bool(view.hidden[torch.cat(seeds)].all())
         others = torch.arange(market_graph.meta.n_nodes)
         others = others[~torch.isin(others, hidden)]
         same = batch(other_features(market_graph, hidden)).views[name]
