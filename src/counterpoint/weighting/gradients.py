@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,18 +24,22 @@ class TaskGradients:
     shared: Tensor
     towers: tuple[dict[str, Tensor], ...]
 
+    @cached_property
+    def gram(self) -> Tensor:
+        """``[T, T]`` inner products on the shared parameters."""
+        return self.shared @ self.shared.T
+
     def cosines(self, columns: Sequence[int]) -> Tensor:
         """``[T, len(columns)]`` cosines on the shared parameters; exactly 1 to itself."""
         norms = self.norms().clamp(min=TINY)
-        found = (self.shared @ self.shared[list(columns)].T) / (norms[:, None] * norms[columns])
+        found = self.gram[:, list(columns)] / (norms[:, None] * norms[list(columns)])
         for place, task in enumerate(columns):
             found[task, place] = 1.0
         return found
 
     def norms(self) -> Tensor:
         """``[T]`` norms on the shared parameters."""
-        found: Tensor = torch.linalg.vector_norm(self.shared, dim=1)
-        return found
+        return self.gram.diagonal().sqrt()
 
     def combined(
         self, problem: Problem, shared: Tensor, tower_weights: Sequence[float]
@@ -65,15 +70,20 @@ class TaskGradients:
 
 def task_gradients(problem: Problem, losses: Losses) -> TaskGradients:
     """One backward pass a task; the graph of the losses stays."""
-    shared, towers = problem.groups["shared"], []
-    rows = []
-    for task, loss in losses.means().items():
+    shared, means = problem.groups["shared"], losses.means()
+    sizes = [problem.parameters[name].numel() for name in shared]
+    like = problem.parameters[shared[0]]
+    # written in place, row by row: with embedding tables these are the largest tensors of a step
+    rows = torch.empty(len(means), sum(sizes), dtype=like.dtype, device=like.device)
+    towers = []
+    for row, (task, loss) in zip(rows, means.items(), strict=True):
         own = problem.groups[f"tower:{task}"]
         found = gradients_of(loss, problem.parameters, [*shared, *own])
-        reduced = {name: problem.reduce(gradient) for name, gradient in found.items()}
-        rows.append(torch.cat([reduced[name].flatten() for name in shared]))
-        towers.append({name: reduced[name] for name in own})
-    return TaskGradients(torch.stack(rows), tuple(towers))
+        for part, name in zip(torch.split(row, sizes), shared, strict=True):
+            part.view_as(found[name]).copy_(found[name])
+        row.copy_(problem.reduce(row))
+        towers.append({name: problem.reduce(found[name]) for name in own})
+    return TaskGradients(rows, tuple(towers))
 
 
 def gradients_of(
