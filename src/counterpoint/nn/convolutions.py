@@ -71,9 +71,13 @@ class GAT(nn.Module):
         logit_src = (z * self.a_src).sum(-1)
         logit_dst = (z[:n_dst] * self.a_dst).sum(-1)
         logits = gather_src(block.csr, logit_src) + gather_dst(block.csr, logit_dst)
-        attention = edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
-        out: Tensor = weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
+        around = weighted_sum(block.csr, self.attention(block, logits), z)
+        out: Tensor = around.flatten(1) + self.own(h[:n_dst])
         return out
+
+    def attention(self, block: Block, logits: Tensor) -> Tensor:
+        """Weights ``[E, heads]`` of edges from what both ends say."""
+        return edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
 
 
 class GIN(nn.Module):
@@ -97,7 +101,7 @@ class GIN(nn.Module):
         return out
 
 
-class HGN(nn.Module):
+class HGN(GAT):
     """Attention with a learned vector a relation, one softmax over all relations (Lv et al. 2021).
 
     Simple-HGN, eq. 4, with residual; the edge-type embedding enters the logit as one scalar a
@@ -106,25 +110,11 @@ class HGN(nn.Module):
     """
 
     def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = 2) -> None:
-        super().__init__()
-        self.heads, head_width = heads, width_of_a_head(d_out, heads)
-        self.linear = nn.Linear(d_in, d_out, bias=False)
-        self.own = nn.Linear(d_in, d_out)
-        self.a_src = nn.Parameter(torch.empty(heads, head_width))
-        self.a_dst = nn.Parameter(torch.empty(heads, head_width))
+        super().__init__(d_in, d_out, n_relations, heads)
         self.a_relation = nn.Parameter(torch.zeros(max(n_relations, 1), heads))
         self.relation_scale = nn.Parameter(torch.ones(max(n_relations, 1), heads))
-        nn.init.xavier_normal_(self.a_src)
-        nn.init.xavier_normal_(self.a_dst)
 
-    def forward(self, block: Block, h: Tensor) -> Tensor:
-        """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        n_dst = block.csr.n_dst
-        z = self.linear(h).view(len(h), self.heads, -1)
-        logit_src = (z * self.a_src).sum(-1)
-        logit_dst = (z[:n_dst] * self.a_dst).sum(-1)
-        logits = gather_src(block.csr, logit_src) + gather_dst(block.csr, logit_dst)
-        logits = F.leaky_relu(logits + self.a_relation[block.etype], 0.2)
-        attention = edge_softmax(block.csr, logits) * self.relation_scale[block.etype]
-        out: Tensor = weighted_sum(block.csr, attention, z).flatten(1) + self.own(h[:n_dst])
-        return out
+    def attention(self, block: Block, logits: Tensor) -> Tensor:
+        """As in :class:`GAT`, with the relation's scalar in the logit and its factor outside."""
+        attention = super().attention(block, logits + self.a_relation[block.etype])
+        return attention * self.relation_scale[block.etype]
