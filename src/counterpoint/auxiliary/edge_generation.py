@@ -125,12 +125,14 @@ class EdgeGeneration(Auxiliary):
         with torch.autocast(h.device.type, enabled=False):  # a product in bfloat16 is off by .04
             of_near = torch.einsum("nd,nkd->nk", query, directions[view.local(near)])
             of_queue = query @ self.queue[place].to(query.dtype).T
-        nodes = torch.cat([near, self.queue_nodes[place].expand(len(pairs), -1)], dim=1)
-        # u itself is among the linked, so an old copy of it in the queue is no negative
-        linked = _contains(batch.tensors["linked"], pairs[:, :1] * self.n_nodes + nodes)
-        negative = torch.cat([of_near, of_queue], dim=1)
-        negative = negative.masked_fill(linked | (nodes < 0), -float("inf"))
-        logits = torch.cat([positive, negative], dim=1) / self.settings.temperature
+        # u itself is linked, so an old copy of it in the queue is no negative
+        linked, first = batch.tensors["linked"], pairs[:, :1] * self.n_nodes
+        of_near = of_near.masked_fill(_contains(linked, first + near), -float("inf"))
+        seeds, row = torch.unique(first, return_inverse=True)  # a search for each seed, not edge
+        earlier = self.queue_nodes[place]
+        no_negative = _contains(linked, seeds[:, None] + earlier) | (earlier < 0)
+        of_queue = of_queue.masked_fill(no_negative[row.flatten()], -float("inf"))
+        logits = torch.cat([positive, of_near, of_queue], dim=1) / self.settings.temperature
         return logits.logsumexp(1) - logits[:, 0]
 
     def remember(self, encode: Encode, batch: AuxiliaryBatch, progress: float) -> None:
