@@ -118,7 +118,7 @@ def medians(ours: Arm, other: Arm, repeats: int) -> tuple[float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a fiftieth of the graph")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, metavar="PATH")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
