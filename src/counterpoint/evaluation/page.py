@@ -90,7 +90,8 @@ def page(report: Report) -> str:
         learning=_figure(_learning_panels(report), "Validation metric by epoch"),
         weights=_figure(_weight_panels(report), "Task weights by epoch"),
         fixed_weights=_constant_weights(report),
-        cosines=_figure(_cosine_panels(report), "Cosine of the tasks' gradients by epoch"),
+        cosines=_figure(_pair_panels(report, "cosine"), "Cosine of the tasks' gradients by epoch"),
+        affinities=_figure(_pair_panels(report, "affinity"), "One-step affinity by epoch"),
         rows=_rows_by_task(report),
         parameters=list(_flat(report.parameters)),
     )
@@ -105,6 +106,7 @@ def _targets(report: Report) -> dict[str, str]:
 def _tasks(report: Report) -> list[str]:
     """All tasks that have a number: targets first, then auxiliary ones by name."""
     known = {task for by_task in report.summaries.values() for task in by_task}
+    known |= {curve.task for curve in report.curves if curve.task}  # made-up ones are only trained
     targets = list(_targets(report))
     return targets + sorted((known | set(report.references)) - set(targets))
 
@@ -234,13 +236,15 @@ def _constant_weights(report: Report) -> dict[str, str]:
     }
 
 
-def _cosine_panels(report: Report) -> list[Panel]:
-    """A panel a cell that reports cosines of gradients, a line a pair of tasks."""
+def _pair_panels(report: Report, kind: str) -> list[Panel]:
+    """A panel a cell whose history compares gradients so, a line a pair of tasks."""
     found: dict[str, dict[str, Curve]] = {}
     for curve in report.curves:
-        if curve.name.startswith("cosine/"):
-            pair = sorted(curve.name.removeprefix("cosine/").split("~"))
-            found.setdefault(curve.cell, {})[" and ".join(pair)] = curve  # cosines are symmetric
+        if curve.name.startswith(f"{kind}/"):
+            pair = curve.name.removeprefix(f"{kind}/")
+            if "~" in pair:  # a symmetric measure
+                pair = " and ".join(sorted(pair.split("~")))
+            found.setdefault(curve.cell, {})[pair.replace(">", " on ")] = curve
     pairs = sorted({pair for of_cell in found.values() for pair in of_cell})
     return [
         Panel(

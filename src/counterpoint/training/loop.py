@@ -20,6 +20,7 @@ from counterpoint.models import make_model
 from counterpoint.models.contract import Model, Step
 from counterpoint.training.batches import Batches
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
+from counterpoint.training.diagnostics import conflicts
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.settings import Cell, TrainSettings
 from counterpoint.training.trained import Trained
@@ -145,44 +146,48 @@ class Trainer:
             if (state := self.optimizer.state.get(parameter))
         }
 
-    def take_step(self, step: Step, epoch: int = 0) -> Decision:
-        """Gradients by the weighting, then the optimiser."""
+    def _problem(self, step: Step, epoch: int) -> Problem:
+        """The step as weightings and diagnostics see it."""
         held = step.meta if step.meta is not None else step.batches
         judging = Step({name: batch for name, batch in held.items() if name in self.judged})
-        decision = self.weighting.fill_gradients(
-            Problem(
-                losses=lambda parameters: self.losses(step, parameters),
-                meta_losses=lambda parameters: self._judging_losses(judging, parameters),
-                parameters=self.parameters,
-                groups=self.groups,
-                learning_rate=self.settings.learning_rate,
-                epoch=epoch,
-                clip=self.settings.clip,
-                optimizer_state=self._optimizer_state,
-            )
+        return Problem(
+            losses=lambda parameters: self.losses(step, parameters),
+            meta_losses=lambda parameters: self._judging_losses(judging, parameters),
+            parameters=self.parameters,
+            groups=self.groups,
+            learning_rate=self.settings.learning_rate,
+            epoch=epoch,
+            clip=self.settings.clip,
+            optimizer_state=self._optimizer_state,
         )
+
+    def take_step(self, step: Step, epoch: int = 0) -> Decision:
+        """Gradients by the weighting, then the optimiser."""
+        decision = self.weighting.fill_gradients(self._problem(step, epoch))
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
         self.optimizer.step()
         return decision
 
     def run_epoch(self, epoch: int) -> list[Record]:
-        """All steps of an epoch; returns the means of what the weighting said."""
+        """All steps of an epoch; returns the means of what weighting and diagnostics said."""
         self.trained.train()
-        sums: dict[tuple[str, str], float] = {}
+        said: dict[tuple[str, str], list[float]] = {}
+        every = self.settings.diagnose_every
         steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.meta_rows)
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
+            taken = epoch * self.batches.steps + number
+            found = conflicts(self._problem(step, epoch)) if every and taken % every == 0 else {}
             decision = self.take_step(step, epoch)
-            taken = epoch * self.batches.steps + number + 1
-            self.trained.remember(step, taken / (self.settings.epochs * self.batches.steps))
+            self.trained.remember(step, (taken + 1) / (self.settings.epochs * self.batches.steps))
             for name, values in (("loss", decision.losses), ("weight", decision.weights)):
                 for task, amount in values.items():
-                    sums[task, name] = sums.get((task, name), 0.0) + amount
-            for name, amount in decision.diagnostics.items():
-                sums["", name] = sums.get(("", name), 0.0) + amount
+                    said.setdefault((task, name), []).append(amount)
+            for name, amount in (found | decision.diagnostics).items():
+                said.setdefault(("", name), []).append(amount)
         return [
-            {"epoch": epoch, "task": task, "name": name, "value": total / self.batches.steps}
-            for (task, name), total in sums.items()
+            {"epoch": epoch, "task": task, "name": name, "value": sum(values) / len(values)}
+            for (task, name), values in said.items()
         ]
 
     def validate(self, epoch: int) -> float:

@@ -37,6 +37,7 @@ class TrainSettings(Strict):
     ``negatives`` a positive in link tasks; ``fanouts`` samples that many neighbours a layer,
     outputs last (None: the whole graph); ``patience`` counts evaluations without a better one.
     ``auxiliaries`` are self-supervised objectives that joint models train beside their tasks.
+    ``diagnose_every`` so many steps the tasks' gradients are compared (0: never).
     """
 
     encoder: EncoderSettings = EncoderSettings()
@@ -53,6 +54,7 @@ class TrainSettings(Strict):
     negatives: PositiveInt = 4
     fanouts: tuple[PositiveInt, ...] | None = None
     workers: NonNegativeInt = 0
+    diagnose_every: NonNegativeInt = 0
     bf16: bool = False
     device: str = "auto"
     threads: PositiveInt = 2
