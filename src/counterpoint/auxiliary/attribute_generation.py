@@ -52,7 +52,7 @@ class AttributeGeneration(Auxiliary):
         types = [node_type for node_type in meta.node_types if node_type.has_features]
         if not types:
             raise UserError(
-                "train.auxiliaries: attribute_generation: no node type has a feature to generate"
+                "auxiliaries: attribute_generation: no node type has a feature to generate"
             )
         self.decoders = NamedModules(
             {t.name: FeatureDecoder(t, width, settings.temperature) for t in types}

@@ -158,11 +158,11 @@ def _chosen_relations(meta: GraphMeta, wanted: tuple[str, ...] | None) -> dict[s
     chosen = tuple(forward) if wanted is None else wanted
     if unknown := [name for name in chosen if name not in there]:
         raise UserError(
-            f"train.auxiliaries: edge_generation: relations: {', '.join(unknown)} is none of the"
+            f"auxiliaries: edge_generation: relations: {', '.join(unknown)} is none of the"
             f" graph's; there are {', '.join(there) or 'none'}"
         )
     if not chosen:
-        raise UserError("train.auxiliaries: edge_generation: no relation to ask for")
+        raise UserError("auxiliaries: edge_generation: no relation to ask for")
     return {name: there[name] for name in chosen}
 
 

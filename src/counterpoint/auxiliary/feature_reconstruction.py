@@ -52,7 +52,7 @@ class FeatureReconstruction(Auxiliary):
         columns = {t.name: t.dense for t in meta.node_types if t.dense}
         if not columns:
             raise UserError(
-                "train.auxiliaries: feature_reconstruction: no node type has a numeric or vector"
+                "auxiliaries: feature_reconstruction: no node type has a numeric or vector"
                 " feature; attribute_generation takes categorical ones and bags"
             )
         self.heads = NamedModules({name: nn.Linear(width, n) for name, n in columns.items()})
