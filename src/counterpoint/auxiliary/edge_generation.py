@@ -19,7 +19,7 @@ from counterpoint.auxiliary.cosine import unit
 from counterpoint.auxiliary.masking import edges_without, masked_pairs, neighbour_keys
 from counterpoint.errors import UserError
 from counterpoint.graph.store import GraphMeta
-from counterpoint.graph.views import TrainingGraph, View
+from counterpoint.graph.views import TrainingGraph
 from counterpoint.nn.named import NamedModules
 
 FEW = 8  # so many masked edges of a relation, or fewer, are not worth a question (METHODS B.6)
@@ -106,25 +106,26 @@ class EdgeGeneration(Auxiliary):
         """InfoNCE of each edge asked for ``[n]``, relation after relation."""
         view = batch.views["view"]
         h = encode(view)
-        found = [unit(h[:0]).sum(-1)]
+        directions = unit(h)
+        found = [directions[:0].sum(-1)]
         for name in self._asked(batch):
-            found.append(self._info_nce(name, h, view, batch))
+            queries = unit(self.heads[name](h[view.local(batch.tensors[f"{name}:pairs"])[:, 0]]))
+            found.append(self._info_nce(name, queries, directions, batch))
         return torch.cat(found)
 
     def _asked(self, batch: AuxiliaryBatch) -> list[str]:
         return [name for name in self.places if f"{name}:pairs" in batch.tensors]
 
-    def _info_nce(self, name: str, h: Tensor, view: View, batch: AuxiliaryBatch) -> Tensor:
-        place = list(self.places).index(name)
-        pairs = batch.tensors[f"{name}:pairs"]
-        v, u = view.local(pairs).unbind(1)
-        near = batch.tensors[f"{name}:negatives"]
-        query = unit(self.heads[name](h[v]))
-        directions = unit(h)
-        positive = (query * directions[u]).sum(-1, keepdim=True)
-        with torch.autocast(h.device.type, enabled=False):  # a product in bfloat16 is off by .04
-            of_near = torch.einsum("nd,nkd->nk", query, directions[view.local(near)])
-            of_queue = query @ self.queue[place].to(query.dtype).T
+    def _info_nce(
+        self, name: str, queries: Tensor, directions: Tensor, batch: AuxiliaryBatch
+    ) -> Tensor:
+        """Of unit rows: ``queries [n, d]`` of the seeds, ``directions [n_out, d]`` of all."""
+        place, view = list(self.places).index(name), batch.views["view"]
+        pairs, near = batch.tensors[f"{name}:pairs"], batch.tensors[f"{name}:negatives"]
+        positive = (queries * directions[view.local(pairs)[:, 1]]).sum(-1, keepdim=True)
+        with torch.autocast(queries.device.type, enabled=False):  # bfloat16 would be off by .04
+            of_near = torch.einsum("nd,nkd->nk", queries, directions[view.local(near)])
+            of_queue = queries @ self.queue[place].to(queries.dtype).T
         # u itself is linked, so an old copy of it in the queue is no negative
         linked, first = batch.tensors["linked"], pairs[:, :1] * self.n_nodes
         of_near = of_near.masked_fill(_contains(linked, first + near), -float("inf"))
