@@ -7,6 +7,7 @@ from counterpoint.graph.ops import Csr
 from counterpoint.graph.views import Block
 
 # source, destination, relation: two relations join 4 -> 1, and node 2 has no incoming edge
+TYPES = [0, 0, 1, 1, 0, 1]  # of the 6 nodes
 EDGES = [(1, 0, 0), (4, 0, 1), (5, 0, 2), (4, 1, 0), (4, 1, 2), (0, 1, 1), (3, 3, 1), (1, 3, 2)]
 
 
@@ -16,7 +17,7 @@ def block(n_dst: int, extra_degree: int = 0, edges: list[tuple[int, int, int]] =
     src, dst, etype = columns[columns[:, 1] < n_dst].T.contiguous()
     csr, order = Csr.from_edges(src, dst, 6, n_dst)
     degree = torch.nn.functional.pad(csr.indptr.diff(), (0, 6 - n_dst)) + extra_degree
-    return Block(csr, etype[order], degree)
+    return Block(csr, etype[order], degree, torch.tensor(TYPES))
 
 
 @pytest.fixture

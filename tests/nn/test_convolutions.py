@@ -147,7 +147,8 @@ def test_a_sampled_sum_is_right_on_average(make_block, name):
     samples = []
     for chosen in combinations(whole, 2):
         block = make_block(1, 0, list(chosen))
-        samples.append(made(Block(block.csr, block.etype, torch.tensor([4, 0, 0, 0, 0, 0])), H))
+        degree = torch.tensor([4, 0, 0, 0, 0, 0])
+        samples.append(made(Block(block.csr, block.etype, degree, block.node_type), H))
     block = make_block(1, 0, whole)
     torch.testing.assert_close(torch.stack(samples).mean(0), made(block, H), rtol=0, atol=1e-12)
 

@@ -102,7 +102,7 @@ class NeighbourSampler:
         place[sources] = torch.arange(len(sources))
         csr, by_destination = Csr.from_edges(place[src], place[dst], len(sources), len(outputs))
         etype = self.graph.etype[edge][by_destination]
-        return Block(csr, etype, degree[sources]), sources
+        return Block(csr, etype, degree[sources], self.graph.node_type[sources]), sources
 
     def _view(self, sources: Tensor, blocks: tuple[Block, ...], outputs: Tensor) -> View:
         meta = self.graph.meta

@@ -58,12 +58,19 @@ class Block:
     """Edges of one layer. The destinations are the first ``csr.n_dst`` of the sources.
 
     Shapes: ``etype [E]``; ``degree [n_src]``, incoming edges of each source node in the graph that
-    the block was taken from, which is more than in the block when it was sampled.
+    the block was taken from, which is more than in the block when it was sampled;
+    ``node_type [n_src]``.
     """
 
     csr: Csr
     etype: Tensor
     degree: Tensor
+    node_type: Tensor
+
+    def to(self, device: torch.device) -> "Block":
+        """The same block on a device."""
+        rest = (self.etype.to(device), self.degree.to(device), self.node_type.to(device))
+        return Block(self.csr.to(device), *rest)
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,7 @@ class View:
             inputs={name: inputs.to(device) for name, inputs in self.inputs.items()},
             order=None if self.order is None else self.order.to(device),
             node_type=self.node_type.to(device),
-            blocks=tuple(
-                Block(block.csr.to(device), block.etype.to(device), block.degree.to(device))
-                for block in self.blocks
-            ),
+            blocks=tuple(block.to(device) for block in self.blocks),
             rows=None if self.rows is None else self.rows.to(device),
             hidden=None if self.hidden is None else self.hidden.to(device),
         )
@@ -173,7 +177,7 @@ class TrainingGraph:
         csr, etype = self.csr, self.etype
         if keep is not None:
             csr, etype = csr.kept(keep), etype[keep]
-        block = Block(csr, etype, csr.indptr.diff())
+        block = Block(csr, etype, csr.indptr.diff(), self.node_type)
         taken = None
         if hidden is not None:
             taken = torch.zeros(self.meta.n_nodes, dtype=torch.bool, device=self.device)

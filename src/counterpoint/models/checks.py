@@ -204,7 +204,7 @@ def _nodes_without_edges_are_scored(case: _Case) -> None:
         csr = block.csr
         kept = ~(torch.isin(csr.dst, nodes) | torch.isin(csr.indices, nodes))
         degree = block.degree.index_fill(0, nodes, 0)
-        return Block(csr.kept(kept), block.etype[kept], degree)
+        return Block(csr.kept(kept), block.etype[kept], degree, block.node_type)
 
     for task, batch in case.step.batches.items():
         node = batch.entity.flatten()[:1]

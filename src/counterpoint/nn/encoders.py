@@ -8,10 +8,20 @@ from counterpoint.data.schema import Strict
 from counterpoint.graph.store import GraphMeta
 from counterpoint.graph.views import View
 from counterpoint.nn.convolutions import GAT, GCN, GIN, HGN
+from counterpoint.nn.hgt import HGT
 from counterpoint.nn.inputs import InputLayer
 
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
-ENCODERS = ("mlp", *CONVOLUTIONS)
+ENCODERS = ("mlp", *CONVOLUTIONS, "hgt")
+
+
+def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
+    """A fresh layer of an encoder, ``[n_src, width]`` to ``[n_dst, width]``."""
+    if kind != "hgt":
+        return CONVOLUTIONS[kind](width, width, len(meta.relations))
+    place = {node_type.name: number for number, node_type in enumerate(meta.node_types)}
+    ends = [(place[relation.src], place[relation.dst]) for relation in meta.relations]
+    return HGT(width, width, ends, len(place))
 
 
 class EncoderSettings(Strict):
@@ -38,10 +48,8 @@ class GraphEncoder(nn.Module):
         if kind == "mlp":
             self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(settings.layers))
         else:
-            make = CONVOLUTIONS[kind]
-            n_relations = len(meta.relations)
             self.layers = nn.ModuleList(
-                make(width, width, n_relations) for _ in range(settings.layers)
+                convolution(kind, width, meta) for _ in range(settings.layers)
             )
 
     def forward(self, view: View) -> Tensor:
