@@ -72,7 +72,11 @@ def pretrained_trunk(
     """
     torch.set_num_threads(train.threads)
     tasks = auxiliary_tasks(settings, store.meta)
-    changed = {"auxiliaries": settings.auxiliaries, "learning_rate": settings.learning_rate}
+    changed = {
+        "auxiliaries": settings.auxiliaries,
+        "learning_rate": settings.learning_rate,
+        "epochs": settings.epochs,
+    }
     cell = Cell(architecture="shared_bottom", encoder=encoder, weighting="fixed")
     graph = TrainingGraph(store, chosen_device(train.device))
     trainer = Trainer(graph, cell, tasks, train.model_copy(update=changed), seed)
