@@ -178,15 +178,21 @@ class LearnedWeighting(Weighting):
         ]
         counts = torch.tensor([len(loss) for loss in shown], device=types.device)
         task = torch.arange(len(shown), device=types.device).repeat_interleave(counts)
-        own_part = 1 / counts[task].to(self.initial)
-        share, part = torch.ones_like(own_part), None
-        if self.settings.normalise == "sum_to_T":
-            part = own_part / len(shown)
-        elif self.settings.normalise == "selar":
-            share = share.new_tensor(sizes)[task] / max(sum(sizes), 1)
-            judges = share.new_tensor([place in self.judges for place in range(len(shown))])
-            part = own_part * judges[task] / len(self.judges)
+        share, part = self._scaling(sizes, task, 1 / counts[task].to(self.initial))
         return Rows(torch.cat(z).to(self.initial.dtype), task, counts, share, part)
+
+    def _scaling(
+        self, sizes: list[int], task: Tensor, of_its_task: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """``share`` and ``part`` of the rows, from the part ``[R]`` of its task that a row is."""
+        share = torch.ones_like(of_its_task)
+        if self.settings.normalise == "none":
+            return share, None
+        if self.settings.normalise == "sum_to_T":
+            return share, of_its_task / len(sizes)
+        judges = share.new_tensor([place in self.judges for place in range(len(sizes))])
+        share = share.new_tensor(sizes)[task] / max(sum(sizes), 1)
+        return share, of_its_task * judges[task] / len(self.judges)
 
     def _raw(self, rows: Rows) -> Tensor:
         """V of the rows ``[R]``, without a graph."""
