@@ -22,6 +22,13 @@ def test_experts_equal_a_loop_over_experts():
     torch.testing.assert_close(experts(X), torch.stack(loop, 1), rtol=0, atol=1e-12)
 
 
+def test_each_expert_may_have_an_input_of_its_own():
+    experts = made()
+    each = torch.randn(7, 3, 4, dtype=torch.float64)
+    expected = torch.stack([experts(each[:, k])[:, k] for k in range(3)], 1)
+    torch.testing.assert_close(experts(each), expected, rtol=0, atol=1e-12)
+
+
 def test_experts_start_in_the_range_of_a_linear_layer():
     torch.manual_seed(0)
     weight = Experts(8, 64, 32).weight.detach()
