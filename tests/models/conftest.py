@@ -18,13 +18,13 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
         encoder: str,
         tasks: tuple[str, ...] = (),
         *,
-        experts: int = 3,
         layers: int = 2,
+        **sharing: int,
     ) -> Model:
         meta = market_graph.meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}
-        sharing = SHARING.model_copy(update={"experts": experts})
         settings = EncoderSettings(width=4, layers=layers)
-        return make_model(architecture, encoder, meta, chosen, settings, sharing)
+        shape = SHARING.model_copy(update=sharing)
+        return make_model(architecture, encoder, meta, chosen, settings, shape)
 
     return tiny

@@ -1,11 +1,57 @@
+import pytest
 import torch
+from torch.func import functional_call
 
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.graph.store import GraphMeta, TypeMeta
 from counterpoint.graph.views import TypeInput, View
-from counterpoint.models import ARCHITECTURES, SharingSettings, make_model
-from counterpoint.models.contract import Step, TaskBatch
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings, make_model
+from counterpoint.models.checks import in_float64
+from counterpoint.models.contract import Step, TaskBatch, per_example_loss
 from counterpoint.nn.encoders import EncoderSettings
+
+TASKS = ("click", "buy", "topic")
+
+
+@pytest.fixture(params=[name for name in ARCHITECTURES if name != SINGLE_TASK])
+def joint(request, make_tiny):
+    torch.manual_seed(1)
+    return make_tiny(request.param, "gcn", TASKS, tower_width=8, layers=1)
+
+
+def losses_of(model, step, parameters):
+    output = functional_call(model, parameters, (step,))
+    means = [
+        per_example_loss(model.tasks[name].kind, logits, step.batches[name].label).mean()
+        for name, logits in output.logits.items()
+    ]
+    return torch.stack([*means, *output.penalties.values()])
+
+
+def test_every_parameter_moves_in_training(joint, market_step):
+    step = market_step(1)
+    step = Step({task: step.batches[task] for task in TASKS})
+    before = {name: parameter.clone() for name, parameter in joint.named_parameters()}
+    optimizer = torch.optim.Adam(joint.parameters(), 1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        losses_of(joint, step, {}).sum().backward()
+        optimizer.step()
+    still = [name for name, p in joint.named_parameters() if torch.equal(p, before[name])]
+    assert not still
+
+
+def test_gradients(joint, market_step):
+    step = market_step(1, rows=3)
+    step = in_float64(Step({task: step.batches[task] for task in TASKS}))
+    model = joint.double().eval()
+    names = [name for name, _ in model.named_parameters()]
+    values = [p.detach().requires_grad_() for p in model.parameters()]
+
+    def losses(*values):
+        return losses_of(model, step, dict(zip(names, values, strict=True)))
+
+    assert torch.autograd.gradcheck(losses, values, fast_mode=True)
 
 
 def test_depth_is_that_of_the_encoder(make_tiny):

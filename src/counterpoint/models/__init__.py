@@ -4,10 +4,14 @@ from collections.abc import Mapping
 
 from counterpoint.data.schema import Task
 from counterpoint.graph.store import GraphMeta
+from counterpoint.models.aitm import AITM
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Model
+from counterpoint.models.cross_stitch import CrossStitch
 from counterpoint.models.mmoe import MMoE
+from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
+from counterpoint.models.snr import SNR
 from counterpoint.nn.encoders import EncoderSettings, GraphEncoder
 
 SINGLE_TASK = "single_task"
@@ -15,6 +19,10 @@ ARCHITECTURES: dict[str, type[ComposedModel]] = {
     SINGLE_TASK: SharedBottom,  # trained once a task, with that task alone
     "shared_bottom": SharedBottom,
     "mmoe": MMoE,
+    "ple": PLE,
+    "cross_stitch": CrossStitch,
+    "snr": SNR,
+    "aitm": AITM,
 }
 
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict, Task
@@ -14,11 +14,20 @@ from counterpoint.nn.named import NamedModules
 
 
 class SharingSettings(Strict):
-    """``width`` of the bottom or of each expert, and of the towers' hidden layer."""
+    """``width`` of the bottom or of each expert, and of the towers' hidden layer.
+
+    ``experts`` are MMoE's, and SNR's sub-networks a level. PLE has ``shared_experts`` and for each
+    task ``own_experts``; its, Cross-Stitch's and SNR's ``levels`` lie on top of each other.
+    ``gate_penalty`` is what SNR pays for an open connection.
+    """
 
     width: PositiveInt = 32
     experts: PositiveInt = 4
     tower_width: PositiveInt = 32
+    levels: PositiveInt = 2
+    own_experts: NonNegativeInt = 1
+    shared_experts: PositiveInt = 2
+    gate_penalty: NonNegativeFloat = 1e-4
 
 
 class ComposedModel(Model):
@@ -41,10 +50,10 @@ class ComposedModel(Model):
 
     @abstractmethod
     def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
-        """The last shared layer: a bottom or experts."""
+        """What several tasks use: a bottom or experts."""
 
     def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
-        """What each task owns besides its tower, by task name; here nothing."""
+        """What each task has besides its tower, by task name; here nothing."""
         return NamedModules({})
 
     @abstractmethod
@@ -69,21 +78,31 @@ class ComposedModel(Model):
         """The encoder's parameters."""
         return [f"encoder.{name}" for name, _ in self.encoder.named_parameters()]
 
+    def owned(self, task: str) -> list[nn.Module]:
+        """The modules that no other task's loss reaches."""
+        private = [self.private[task]] if task in self.private.names else []
+        return [self.towers[task], *private]
+
+    def last_shared(self) -> nn.Module:
+        """The last layer that all tasks use."""
+        return self.sharing
+
     def parameter_groups(self) -> dict[str, list[str]]:
         """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
         groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
         groups |= {f"tower:{task}": [] for task in self.tasks}
         owner = {
             id(parameter): task
-            for part in (self.towers, self.private)
-            for task in part.names
-            for parameter in part[task].parameters()
+            for task in self.tasks
+            for part in self.owned(task)
+            for parameter in part.parameters()
         }
+        last = {id(parameter) for parameter in self.last_shared().parameters()}
         for name, parameter in self.named_parameters():
             if id(parameter) in owner:
                 groups[f"tower:{owner[id(parameter)]}"].append(name)
-            else:
-                groups["shared"].append(name)
-                if name.startswith("sharing."):
-                    groups["last_shared"].append(name)
+                continue
+            groups["shared"].append(name)
+            if id(parameter) in last:
+                groups["last_shared"].append(name)
         return groups
