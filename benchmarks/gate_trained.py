@@ -87,10 +87,10 @@ class Setup:
 
     @property
     def digest(self) -> str:
-        """Of everything that a repetition's result depends on, the code aside."""
+        """Of what is stated here; the code, with its defaults, is told by the commits."""
         plain = {
             "market": self.market,
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude_unset=True),
             "cells": [dataclasses.asdict(cell) for cell in self.cells],
             "n_seeds": self.n_seeds,
             "scenarios": SCENARIOS,
