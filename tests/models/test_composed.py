@@ -71,7 +71,8 @@ def test_users_names_are_no_danger():
     """A dot, or the name of an attribute of a module, in tasks and node types."""
     items = TypeMeta(name="items", count=3)
     tasks = {
-        name: Task(kind=TaskKind.BINARY, entity="items") for name in ("v1.click", "type", "towers")
+        name: Task(kind=TaskKind.BINARY, entity="items", parent=parent)
+        for name, parent in (("v1.click", None), ("type", "v1.click"), ("towers", None))
     }
     meta = GraphMeta(
         name="g",
@@ -90,4 +91,5 @@ def test_users_names_are_no_danger():
         groups = model.parameter_groups()
         found = {name for task in tasks for name in groups[f"tower:{task}"]}
         assert found | set(groups["shared"]) == {name for name, _ in model.named_parameters()}
-        assert all(groups[f"tower:{task}"] for task in tasks)
+        assert groups["tower:type"]
+        assert groups["tower:towers"]

@@ -1,6 +1,8 @@
+import math
+
 import torch
 
-from counterpoint.nn.heads import NodeTower, PairTower
+from counterpoint.nn.heads import NodeTower, PairTower, joint_logit
 
 GENERATOR = torch.Generator().manual_seed(0)
 SRC, DST = (torch.randn(6, 4, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
@@ -42,3 +44,26 @@ def test_gradients():
     assert torch.autograd.gradcheck(tower, inputs)
     assert torch.autograd.gradgradcheck(tower, inputs)
     assert torch.autograd.gradcheck(NodeTower(4, 3, 2).double(), inputs[:1])
+
+
+def test_joint_logit_is_that_of_the_product_of_probabilities():
+    a, b = SRC * 3, DST * 3
+    product = torch.sigmoid(a) * torch.sigmoid(b)
+    torch.testing.assert_close(joint_logit(a, b), torch.logit(product), rtol=1e-9, atol=0)
+    torch.testing.assert_close(torch.sigmoid(joint_logit(a, b)), product)
+
+
+def test_joint_logit_of_extremes_is_finite_and_right():
+    a, b = torch.tensor([[90.0, 90], [-90, -90], [90, -90], [90, 2], [1e4, 1e4]]).unbind(1)
+    a.requires_grad_()
+    found = joint_logit(a, b)
+    both = math.log(2)  # two chances of failing, equally small
+    expected = [90 - both, -180, -90, 2, 1e4 - both]
+    torch.testing.assert_close(found, torch.tensor(expected))
+    found.sum().backward()
+    assert a.grad.isfinite().all()
+
+
+def test_gradients_of_joint_logit():
+    a, b = (x.clone().requires_grad_() for x in (SRC, DST))
+    assert torch.autograd.gradcheck(joint_logit, (a, b), check_forward_ad=True)

@@ -53,6 +53,8 @@ def test_a_bundle_of_another_version_is_refused(bundle):
         ("churn", LinearHead(TaskKind.BINARY, ("user",), np.zeros((3, 2))), "binary linear head"),
         ("churn", LinearHead(TaskKind.BINARY, ("user",), np.zeros((4, 1))), "binary linear head"),
         ("churn", LinearHead(TaskKind.BINARY, ("user",), np.full((3, 1), np.nan)), "not finite"),
+        ("click", replace(heads()["click"], condition="churn"), "'churn' is no condition for it"),
+        ("click", replace(heads()["click"], condition="view"), "'view' is no condition for it"),
     ],
 )
 def test_a_head_that_does_not_fit_is_our_fault(tmp_path, task, head, message):

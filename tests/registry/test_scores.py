@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +32,16 @@ def test_one_task_gives_one_column_of_numbers(bundle):
     ]
     assert scores.dtypes.to_dict() == {"probability": np.dtype("float64")}
     np.testing.assert_allclose(scores["probability"], sigmoid(np.asarray(logits)), rtol=1e-5)
+
+
+def test_a_condition_multiplies(tmp_path):
+    given = replace(heads()["click"], condition="click", bias=np.asarray(0.5))
+    more = [*examples(heads()), {"task": "order", "src": "u2", "dst": 30, "score": 0.1}]
+    folder = make_bundle(tmp_path / "bundle", heads={**heads(), "order": given}, examples=more)
+    frame = pd.DataFrame({"task": ["click", "order"], "src": "u2", "dst": 30})
+    click, order = score(read_bundle(folder), frame)["probability"]
+    own = sigmoid(np.log(click / (1 - click)) + 0.25)  # the same logit with another bias
+    assert order == pytest.approx(click * own, rel=1e-5)
 
 
 @pytest.mark.parametrize(("shift", "probability"), [(1e4, 1), (-1e4, 0)])

@@ -8,6 +8,7 @@ from counterpoint.models.aitm import AITM
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Model
 from counterpoint.models.cross_stitch import CrossStitch
+from counterpoint.models.esmm import ESMM
 from counterpoint.models.mmoe import MMoE
 from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
@@ -23,6 +24,7 @@ ARCHITECTURES: dict[str, type[ComposedModel]] = {
     "cross_stitch": CrossStitch,
     "snr": SNR,
     "aitm": AITM,
+    "esmm": ESMM,
 }
 
 

@@ -12,6 +12,7 @@ from torch.func import functional_call, jvp
 from counterpoint.data.schema import TaskKind
 from counterpoint.graph.views import Block, View
 from counterpoint.models.contract import Model, Output, Step, TaskBatch, per_example_loss
+from counterpoint.nn.heads import joint_logit
 
 Parameters = Mapping[str, Tensor]
 
@@ -283,14 +284,21 @@ def _pair_factors_give_the_score(case: _Case) -> None:
     for task, batch in case.step.batches.items():
         if not case.model.tasks[task].is_pair:
             continue
-        representations = case.model.encode(batch.view)
-        src, dst = (
-            case.model.pair_factors(representations[task][nodes], task, side)
-            for nodes, side in zip(batch.entity.unbind(1), ("src", "dst"), strict=True)
-        )
-        score = (src.vector * dst.vector).sum(-1) + src.bias + dst.bias
         fault = f"pair_factors of {task} do not give its score"
-        _require_equal(score, case.logits()[task], fault)
+        _require_equal(_score_of_factors(case.model, batch), case.logits()[task], fault)
+
+
+def _score_of_factors(model: Model, batch: TaskBatch) -> Tensor:
+    h = model.encode(batch.view)[batch.task]
+    src, dst = (
+        model.pair_factors(h[nodes], batch.task, side)
+        for nodes, side in zip(batch.entity.unbind(1), ("src", "dst"), strict=True)
+    )
+    score = (src.vector * dst.vector).sum(-1) + src.bias + dst.bias
+    condition = model.condition(batch.task)
+    if condition is None:
+        return score
+    return joint_logit(_score_of_factors(model, replace(batch, task=condition)), score)
 
 
 def _training_mode_is_finite(case: _Case) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from counterpoint.auxiliary.contract import AuxiliaryBatch
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.graph.views import View
-from counterpoint.nn.heads import NodeTower, PairFactors, PairTower
+from counterpoint.nn.heads import NodeTower, PairFactors, PairTower, joint_logit
 from counterpoint.nn.named import NamedModules
 
 Representations = dict[str, Tensor]  # task -> [n_out, d]
@@ -86,12 +86,22 @@ class Model(nn.Module, ABC):
         """Named penalties, their constant coefficient applied."""
         return {}
 
+    def condition(self, task: str) -> str | None:
+        """The task given whose positive label this task's tower scores; here none.
+
+        The probability of ``task`` is the tower's times that of its condition.
+        """
+        return None
+
     def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
         """Logits of a batch ``[n]`` or ``[n, C]``."""
         h = representations[batch.task]
         sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
         logits: Tensor = self.towers[batch.task](*(h[rows] for rows in sides))
-        return logits
+        condition = self.condition(batch.task)
+        if condition is None:
+            return logits
+        return joint_logit(self.score(representations, replace(batch, task=condition)), logits)
 
     def forward(self, step: Step) -> Output:
         """Score all batches of a step, encoding each distinct view once."""
@@ -107,7 +117,7 @@ class Model(nn.Module, ABC):
         return Output(logits, penalties)
 
     def pair_factors(self, h: Tensor, task: str, side: str) -> PairFactors:
-        """Vectors and biases of one side of a pair task, for full rankings and serving."""
+        """Vectors and biases of one side of a pair task's tower, for full rankings and serving."""
         tower = self.towers[task]
         assert isinstance(tower, PairTower)
         return tower.factors(h, side)

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+
+
+def joint_logit(a: Tensor, b: Tensor) -> Tensor:
+    """Log-odds of ``sigmoid(a) sigmoid(b)``, of any shape: ``-log(e^-a + e^-b + e^-(a + b))``."""
+    return -torch.logaddexp(torch.logaddexp(-a, -b), -a - b)
 
 
 class NodeTower(nn.Module):

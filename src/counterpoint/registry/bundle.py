@@ -41,8 +41,9 @@ CONTENTS, EMBEDDINGS, EXAMPLES = "bundle.json", "embeddings.safetensors", "examp
 class DotHead:
     """A pair's logit: ``<src[i], dst[j]> + src_bias[i] + dst_bias[j] + bias``.
 
-    ``entity`` is the source and the destination node type. Shapes: ``src`` [n_src, k], ``dst``
-    [n_dst, k], ``src_bias`` [n_src], ``dst_bias`` [n_dst], ``bias`` [].
+    ``entity`` is the source and the destination node type; ``condition`` as in TaskContents.
+    Shapes: ``src`` [n_src, k], ``dst`` [n_dst, k], ``src_bias`` [n_src], ``dst_bias`` [n_dst],
+    ``bias`` [].
     """
 
     name: ClassVar[Literal["dot"]] = "dot"
@@ -53,6 +54,7 @@ class DotHead:
     src_bias: np.ndarray
     dst_bias: np.ndarray
     bias: np.ndarray
+    condition: str | None = None
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The head's arrays by name."""
@@ -78,13 +80,15 @@ class DotHead:
 class LinearHead:
     """A node's logits, already computed for every node.
 
-    ``entity`` is the node type alone. Shape: ``logits`` [n, C], C = 1 without classes.
+    ``entity`` is the node type alone; ``condition`` as in TaskContents. Shape: ``logits`` [n, C],
+    C = 1 without classes.
     """
 
     name: ClassVar[Literal["linear"]] = "linear"
     kind: TaskKind
     entity: tuple[str, ...]
     logits: np.ndarray
+    condition: str | None = None
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The head's arrays by name."""
@@ -99,11 +103,12 @@ class LinearHead:
 
 
 class TaskContents(Strict):
-    """A task of the bundle."""
+    """A task of the bundle; its probability is the head's times that of ``condition``, if any."""
 
     kind: TaskKind
     head: Literal["dot", "linear"]
     entity: Annotated[tuple[Name, ...], Field(min_length=1, max_length=2)]
+    condition: Name | None = None
 
 
 class Contents(Strict):
@@ -155,8 +160,8 @@ def write_bundle(
         config: the resolved configuration of the cell.
 
     Raises:
-        ValueError: a head does not fit its node types, a value is not finite, an id is there
-            twice, or a task has no example.
+        ValueError: a head does not fit its node types or its condition, a value is not finite,
+            an id is there twice, or a task has no example.
     """
     import polars as pl
 
@@ -165,7 +170,9 @@ def write_bundle(
         model_digest=model_digest,
         config=dict(config),
         tasks={
-            task: TaskContents(kind=head.kind, head=head.name, entity=head.entity)
+            task: TaskContents(
+                kind=head.kind, head=head.name, entity=head.entity, condition=head.condition
+            )
             for task, head in heads.items()
         },
     )
@@ -218,6 +225,11 @@ def _checked_tensors(
         if not head.fits([len(ids[node_type]) for node_type in head.entity]):
             shapes = {name: array.shape for name, array in head.tensors().items()}
             raise ValueError(f"task {task!r}: {head.kind.value} {head.name} head with {shapes}")
+        if head.condition is not None:
+            given = heads.get(head.condition)
+            same = given is not None and (given.kind, given.entity) == (head.kind, head.entity)
+            if not same or head.kind is not TaskKind.BINARY:
+                raise ValueError(f"task {task!r}: {head.condition!r} is no condition for it")
         for name, array in head.tensors().items():
             if not np.isfinite(array).all():
                 raise ValueError(f"task {task!r}: {name} holds values that are not finite")

@@ -66,7 +66,10 @@ def task_scores(bundle: Bundle, task: str, frame: "pd.DataFrame") -> np.ndarray:
         products = np.einsum("nk,nk->n", tensors[f"{task}.src"][src], tensors[f"{task}.dst"][dst])
         biases = tensors[f"{task}.src_bias"][src] + tensors[f"{task}.dst_bias"][dst]
         logits = (products + biases + tensors[f"{task}.bias"])[:, None]
-    return _activation(found.kind, logits.astype(np.float64))
+    scores = _activation(found.kind, logits.astype(np.float64))
+    if found.condition is not None:
+        scores = scores * task_scores(bundle, found.condition, frame)
+    return scores
 
 
 def score_column(kind: TaskKind) -> str:

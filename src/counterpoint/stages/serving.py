@@ -37,7 +37,8 @@ def _head(
     h = representations[name]
     if not task.is_pair:
         logits = model.towers[name](_type_rows(store, task.node_types[0], h))
-        return LinearHead(task.kind, task.node_types, logits.view(len(logits), -1).numpy())
+        logits = logits.view(len(logits), -1).numpy()
+        return LinearHead(task.kind, task.node_types, logits, model.condition(name))
     src, dst = (
         model.pair_factors(_type_rows(store, node_type, h), name, side)
         for side, node_type in zip(("src", "dst"), task.node_types, strict=True)
@@ -50,6 +51,7 @@ def _head(
         src_bias=src.bias.numpy(),
         dst_bias=dst.bias.numpy(),
         bias=np.zeros((), dtype=np.float32),
+        condition=model.condition(name),
     )
 
 
