@@ -49,7 +49,8 @@ def along(
     """
     own = {name: tensor.detach() for name, tensor in at.items()}
     if method == "forward":
-        found: PerExample = torch.func.jvp(losses, (own,), (dict(direction),))[1]
+        with torch.no_grad():  # of reverse mode, which would keep a graph for nobody
+            found: PerExample = torch.func.jvp(losses, (own,), (dict(direction),))[1]
         return found
     other = _by_double if method == "double" else _by_difference
     return other(losses, own, direction)
