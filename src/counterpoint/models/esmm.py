@@ -13,7 +13,7 @@ from counterpoint.nn.encoders import GraphEncoder
 
 
 class ESMM(SharedBottom):
-    """Shared bottom; a child's tower scores it given its parent's positive label (eq. 2-3).
+    """Shared bottom; a child's tower scores it given its parent's positive label (eq. 1).
 
     A child's label says that parent and child both happened (click and conversion), on any row of
     the parent's, so ``p_child = p_parent * p_tower`` and the logits, the loss and the metrics are
