@@ -19,9 +19,12 @@ def drawn() -> torch.Tensor:
         return made(DRAWS, 5)()
 
 
-def test_gates_start_half_open():
-    gates = HardConcrete(2, 3).eval()()
-    torch.testing.assert_close(gates, torch.full((2, 3), 0.5))
+def test_gates_start_nearly_open_with_a_gradient():
+    gates = HardConcrete(2, 3).eval()
+    found = gates()
+    assert ((found > 0.95) & (found < 1)).all()
+    found.sum().backward()
+    assert (gates.log_a.grad > 0).all()
 
 
 def test_chance_of_open_is_the_share_of_open_draws():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 TEMPERATURE, LOW, HIGH = 0.9, -0.1, 1.1  # b, gamma, zeta
+START = 2.0  # of log a: noise is least near an end, and at 2.4 evaluation would have no gradient
 
 
 class HardConcrete(nn.Module):
@@ -13,12 +14,12 @@ class HardConcrete(nn.Module):
 
     In training ``s = sigmoid((logit(u) + log a) / b)`` with u uniform, from torch's global
     generator; in evaluation ``s = sigmoid(log a)``. The gate is ``clip(s (zeta - gamma) + gamma,
-    0, 1)``. ``log a`` starts at 0, half open.
+    0, 1)``. Gates start nearly open.
     """
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
-        self.log_a = nn.Parameter(torch.zeros(shape))
+        self.log_a = nn.Parameter(torch.full(shape, START))
 
     def forward(self) -> Tensor:
         """The gates, of the shape that was asked for."""
