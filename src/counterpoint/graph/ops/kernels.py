@@ -3,7 +3,7 @@
 The rule that the measurements leave is short: torch, everywhere. Forward and backward on 10⁵ to
 2·10⁶ edges, two quiet threads, torch's time over DGL's: copy-sum .6 to 1.1 (the largest about 1),
 weighted sum .2, per-edge dot .2, softmax of two or more heads .6 to 1. DGL is ahead in the softmax
-of one head from 10⁶ edges on, 1.1 to 1.3 times: 5 ms a call, for an import of seconds. On sampled
+of one head from 10⁶ edges on, 1.1 to 1.5 times: 8 ms a call, for an import of seconds. On sampled
 blocks, each of which it turns into a graph of its own first, it is behind
 (benchmarks/message_passing.py).
 """
