@@ -53,6 +53,7 @@ REAL = {
     "acm": ("acm_heco", ("paper_class",)),
     "census_income": ("census_income", ("income", "never_married")),
     "movietweetings": ("movietweetings/10K", ("like", "genre")),
+    "cora": ("planetoid", ("topic",)),
     "taobao4": ("taobao4_mb", ("view", "favourite", "cart", "purchase")),
 }
 # For few rows. The last epoch is judged and not the best on validation, which here is among the
@@ -65,7 +66,7 @@ LONGER = SETTINGS.model_copy(
         "learning_rate": 0.03,
     }
 )
-LONGER_EPOCHS = {"acm": 40, "dblp": 10, "lastfm": 20, "movietweetings": 15, "taobao4": 16}
+LONGER_EPOCHS = {"acm": 40, "cora": 40, "dblp": 10, "lastfm": 20, "movietweetings": 15, "taobao4": 16}
 KEPT_ITEMS = {"taobao4": 600}  # of 62,891: with few pairs each, nothing is learnt in seconds
 
 
