@@ -66,7 +66,14 @@ LONGER = SETTINGS.model_copy(
         "learning_rate": 0.03,
     }
 )
-LONGER_EPOCHS = {"acm": 40, "cora": 40, "dblp": 10, "lastfm": 20, "movietweetings": 15, "taobao4": 16}
+LONGER_EPOCHS = {
+    "acm": 40,
+    "cora": 40,
+    "dblp": 10,
+    "lastfm": 20,
+    "movietweetings": 15,
+    "taobao4": 16,
+}
 KEPT_ITEMS = {"taobao4": 600}  # of 62,891: with few pairs each, nothing is learnt in seconds
 
 
