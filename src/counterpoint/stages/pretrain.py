@@ -3,7 +3,7 @@
 import shutil
 
 from counterpoint.files import json_text, sha256_of_text, write_json, write_manifest
-from counterpoint.graph.store import open_store
+from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import StageCall
 from counterpoint.stages.train import train_settings
@@ -13,43 +13,65 @@ from counterpoint.training.pretrain import (
     trunk_path,
     write_trunk,
 )
-from counterpoint.training.settings import cell_named
+from counterpoint.training.settings import TrainSettings, cell_named
+
+# the part of the training settings that a trunk depends on
+SHAPES_A_TRUNK = {
+    "encoder",
+    "batch_size",
+    "negatives",
+    "fanouts",
+    "bf16",
+    "threads",
+    "clip",
+    "weight_decay",
+    "device",
+}
 
 
 def pretrain(call: StageCall) -> None:
-    """Write the trunks, or nothing but a manifest if there is no pre-training.
-
-    A trunk is kept in the scratch folder under the digest of all that it depends on, so that one
-    more encoder, seed or change of fine-tuning does not train the others again.
-    """
+    """Write the trunks, or the settings alone if there is no pre-training."""
     settings = PretrainSettings.model_validate(call.params.pretrain)
     write_json(call.output / "settings.json", settings.model_dump(mode="json"))
-    for cell in {cell_named(name).encoder: cell_named(name) for name in call.params.grid}.values():
-        if not settings.epochs:
-            break
+    if settings.epochs:
         store = open_store(call.inputs["graph"])
-        train = train_settings(call.params, cell)
-        for seed in call.params.seeds:
-            target = trunk_path(call.output, cell.encoder, seed)
-            target.parent.mkdir(exist_ok=True)
-            shape = {"encoder", "batch_size", "negatives", "fanouts", "bf16", "threads", "clip"}
-            depends = {
-                "graph": store.digest,
-                "encoder": cell.encoder,
-                "seed": seed,
-                "pretrain": settings.model_dump(mode="json"),
-                "train": train.model_dump(mode="json", include=shape),
-                "code": code_digest("pretrain"),
-            }
-            kept = None
-            if call.scratch is not None:
-                call.scratch.mkdir(parents=True, exist_ok=True)
-                kept = call.scratch / f"{sha256_of_text(json_text(depends))}.safetensors"
-            if kept is not None and kept.is_file():
-                shutil.copyfile(kept, target)
-                continue
-            trunk = pretrained_trunk(store, cell.encoder, settings, train, seed, call.report)
-            write_trunk(target, trunk)
-            if kept is not None:
-                write_trunk(kept, trunk)
+        cells = {cell.encoder: cell for cell in map(cell_named, call.params.grid)}
+        for cell in cells.values():
+            train = train_settings(call.params, cell)
+            for seed in call.params.seeds:
+                _write_trunk(call, store, settings, cell.encoder, train, seed)
     write_manifest(call.output)
+
+
+def _write_trunk(
+    call: StageCall,
+    store: GraphStore,
+    settings: PretrainSettings,
+    encoder: str,
+    train: TrainSettings,
+    seed: int,
+) -> None:
+    """Train a trunk, or take it from the scratch folder.
+
+    There it is kept under the digest of all that it depends on, so that one more encoder, seed or
+    change of fine-tuning does not train the others again.
+    """
+    depends = {
+        "graph": store.digest,
+        "encoder": encoder,
+        "seed": seed,
+        "pretrain": settings.model_dump(mode="json"),
+        "train": train.model_dump(mode="json", include=SHAPES_A_TRUNK),
+        "code": code_digest("pretrain"),
+    }
+    target = trunk_path(call.output, encoder, seed)
+    target.parent.mkdir(exist_ok=True)
+    kept = None
+    if call.scratch is not None:
+        call.scratch.mkdir(parents=True, exist_ok=True)
+        kept = call.scratch / f"{sha256_of_text(json_text(depends))}.safetensors"
+    if kept is None or not kept.is_file():
+        trunk = pretrained_trunk(store, encoder, settings, train, seed, call.report)
+        write_trunk(kept or target, trunk)
+    if kept is not None:
+        shutil.copyfile(kept, target)
