@@ -50,6 +50,16 @@ def test_is_a_function_of_the_seed(market_graph):
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+def test_weights_of_fine_tuning_do_not_touch_it(market_graph):
+    (name, *_) = auxiliary_tasks(SETTINGS, market_graph.meta)
+    weighted = TrainSettings.model_validate(
+        {**TRAIN.model_dump(), "weighting": {"fixed": {"weights": {name: 9.0}}}}
+    )
+    plain = trunk(market_graph)
+    found = pretrained_trunk(market_graph.store, "gcn", SETTINGS, weighted, 0, print)
+    assert all(torch.equal(plain[key], found[key]) for key in plain)
+
+
 @pytest.mark.parametrize("cell", ["single_task-gcn-fixed", "mmoe-gcn-uncertainty"])
 def test_joint_models_and_twins_start_from_the_trunk(cell, market_graph, tmp_path):
     found = trunk(market_graph)

@@ -76,6 +76,7 @@ def pretrained_trunk(
         "auxiliaries": settings.auxiliaries,
         "learning_rate": settings.learning_rate,
         "epochs": settings.epochs,
+        "weighting": {},  # task weights are for fine-tuning
     }
     cell = Cell(architecture="shared_bottom", encoder=encoder, weighting="fixed")
     graph = TrainingGraph(store, chosen_device(train.device))
@@ -103,14 +104,13 @@ def write_trunk(path: Path, trunk: dict[str, Tensor]) -> None:
     write_tensors(path, {name: tensor.cpu().numpy() for name, tensor in trunk.items()})
 
 
-def load_trunk(path: Path, model: Model) -> bool:
+def load_trunk(path: Path, model: Model) -> None:
     """Start ``model`` from the trunk at ``path``, if there is one."""
     if not path.is_file():
-        return False
+        return
     stored, everything = read_tensors(path), dict(model.named_parameters())
     if set(stored) != set(model.trunk_names()):
         raise UserError(f"{path}: a trunk of another model; run the stage pretrain again")
     with torch.no_grad():
         for name, array in stored.items():
             everything[name].copy_(torch.from_numpy(array))
-    return True
