@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict
 from counterpoint.data.schema import read_yaml
 from counterpoint.errors import UserError
 from counterpoint.files import (
+    json_text,
     read_json,
-    sha256_of_file,
     sha256_of_text,
     write_json,
     write_text,
@@ -32,6 +32,7 @@ from counterpoint.stages.params_file import parsed_params
 from counterpoint.stages.runner import calls, run_if_needed
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES
+from counterpoint.stages.train import merged
 
 HERE = Path(__file__).parent
 STUDIES, RESULTS = HERE / "studies", HERE / "results"
@@ -53,7 +54,7 @@ class Source(BaseModel):
 
 
 class Study(BaseModel):
-    """What benchmarks/studies/<name>.yaml says."""
+    """What benchmarks/studies/<name>.yaml says; what it leaves out is as in the study ``like``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,10 +62,16 @@ class Study(BaseModel):
     question: str
     source: Source
     params: dict[str, Any]
+    like: str | None = None
+
+
+def study_values(name: str) -> dict[str, Any]:
+    own = read_yaml(STUDIES / f"{name}.yaml")
+    return merged(study_values(own["like"]), own) if "like" in own else own
 
 
 def study_named(name: str) -> Study:
-    return Study.model_validate(read_yaml(STUDIES / f"{name}.yaml"))
+    return Study.model_validate(study_values(name))
 
 
 def study_names() -> list[str]:
@@ -72,7 +79,9 @@ def study_names() -> list[str]:
 
 
 def study_digest(name: str) -> str:
-    return sha256_of_file(STUDIES / f"{name}.yaml")
+    """Of all that decides its result; a better title makes nothing stale."""
+    study = study_named(name)
+    return sha256_of_text(json_text(study.model_dump(include={"source", "params"}, mode="json")))
 
 
 def source_digest() -> str:

@@ -30,7 +30,12 @@ def written(tmp_path: Path, **values: Any) -> Path:
         ({"build": {"candidates": "some"}}, "candidates"),
         ({"evaluate": {"gate": {"alpha": 2}}}, "alpha"),
         ({"evaluate": {"margins": {"click": 0}}}, "margins"),
-        ({"overrides": {"gat": {}}}, "'gat' is no encoder of the grid"),
+        ({"overrides": {"gat": {}}}, "'gat' is no encoder and no variant"),
+        ({"grid": [*GRID, "mmoe-gcn-fixed-big"]}, "overrides.big what it varies"),
+        (
+            {"grid": [*GRID, "mmoe-gcn-fixed-big"], "overrides": {"big": {"epochs": 9}}},
+            "overrides.big: epochs is shared with the twins",
+        ),
         ({"overrides": {"gcn": {"epocs": 1}}}, "epocs"),
         ({"data": {"source": "folder"}}, "path"),
         ({"sedes": [1]}, "sedes"),
@@ -57,6 +62,21 @@ def test_overrides_go_to_joint_models_and_twins_of_an_encoder(tmp_path: Path) ->
         assert settings.encoder.width == width
         assert settings.encoder.layers == 1
         assert settings.epochs == 7
+
+
+def test_a_variant_changes_its_own_cell_alone(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        grid=[*GRID, "mmoe-gcn-fixed-big"],
+        train={"sharing": {"width": 8, "experts": 3}},
+        overrides={"gcn": {"epochs": 4}, "big": {"sharing": {"experts": 9}}},
+    )
+    params = read_params(path)
+    experts = [train_settings(params, cell_named(name)).sharing.experts for name in params.grid]
+    assert experts == [3, 3, 9]
+    big = train_settings(params, cell_named("mmoe-gcn-fixed-big"))
+    assert (big.sharing.width, big.epochs) == (8, 4)
+    assert cell_named("mmoe-gcn-fixed-big").twin == GRID[0]
 
 
 def test_run_adds_the_twins(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def parsed_params(values: Any, source: Path) -> Params:
         if cell.twin not in names
     ]
     faults += [
-        f"{source}: overrides: {name!r} is no encoder of the grid"
+        f"{source}: overrides: {name!r} is no encoder and no variant of the grid"
         for name in params.overrides
-        if name not in {cell.encoder for cell in cells}
+        if name not in {part for cell in cells for part in (cell.encoder, cell.variant)}
     ]
     if faults:
         raise UserError(*faults)

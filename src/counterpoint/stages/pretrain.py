@@ -35,8 +35,8 @@ def pretrain(call: StageCall) -> None:
     write_json(call.output / "settings.json", settings.model_dump(mode="json"))
     if settings.epochs:
         store = open_store(call.inputs["graph"])
-        cells = {cell.encoder: cell for cell in map(cell_named, call.params.grid)}
-        for cell in cells.values():
+        cells = map(cell_named, call.params.grid)
+        for cell in (cell for cell in cells if cell.is_twin):  # one an encoder
             train = train_settings(call.params, cell)
             for seed in call.params.seeds:
                 _write_trunk(call, store, settings, cell.encoder, train, seed)

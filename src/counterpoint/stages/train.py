@@ -9,28 +9,46 @@ from counterpoint.stages.table import StageCall
 from counterpoint.training.cell import CellTrainer
 from counterpoint.training.settings import Cell, TrainSettings, cell_named
 
+# what a variant may change: anything else would give it a budget or an encoder that its twin lacks
+OF_A_VARIANT = ("sharing", "weighting", "auxiliaries")
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, mappings within mappings alike."""
+    both = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both
+
 
 def train_settings(params: Params, cell: Cell) -> TrainSettings:
-    """The training settings with the overrides of the cell's encoder.
+    """The training settings with the overrides of the cell's encoder, then of its variant.
 
-    Overrides go by encoder, so that a joint model and its twins always share them.
+    An encoder's may change anything, as joint models and twins share them; a variant's only what
+    twins do not have.
+
+    Raises:
+        UserError: the variant has no overrides, or they change what its twins share.
     """
-
-    def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-        both = dict(base)
-        for key, value in over.items():
-            nested = isinstance(value, dict) and isinstance(both.get(key), dict)
-            both[key] = merged(both[key], value) if nested else value
-        return both
-
     values = merged(params.train, params.overrides.get(cell.encoder, {}))
+    if cell.variant is not None:
+        if cell.variant not in params.overrides:
+            raise UserError(f"grid: {cell.name}: say under overrides.{cell.variant} what it varies")
+        over = params.overrides[cell.variant]
+        if wrong := [key for key in over if key not in OF_A_VARIANT]:
+            raise UserError(
+                f"overrides.{cell.variant}: {', '.join(wrong)} is shared with the twins; a variant"
+                f" changes {', '.join(OF_A_VARIANT)} alone"
+            )
+        values = merged(values, over)
     return TrainSettings.model_validate(values)
 
 
 def train(call: StageCall) -> None:
     """Write the run directory of ``call.cell``."""
     if call.cell is None:
-        raise UserError("train needs a cell: architecture-encoder-weighting")
+        raise UserError("train needs a cell: architecture-encoder-weighting[-variant]")
     cell = cell_named(call.cell)
     settings = train_settings(call.params, cell)
     store = open_store(call.inputs["graph"])

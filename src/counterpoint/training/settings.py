@@ -76,16 +76,18 @@ class TrainSettings(Strict):
 
 
 class Cell(Strict):
-    """One point of the grid: architecture, encoder, weighting."""
+    """One point of the grid: architecture, encoder, weighting, and perhaps a variant of them."""
 
     architecture: str
     encoder: str
     weighting: str
+    variant: str | None = None
 
     @property
     def name(self) -> str:
-        """``architecture-encoder-weighting``."""
-        return f"{self.architecture}-{self.encoder}-{self.weighting}"
+        """``architecture-encoder-weighting`` or ``architecture-encoder-weighting-variant``."""
+        plain = f"{self.architecture}-{self.encoder}-{self.weighting}"
+        return plain if self.variant is None else f"{plain}-{self.variant}"
 
     @property
     def is_twin(self) -> bool:
@@ -99,23 +101,26 @@ class Cell(Strict):
 
 
 def cell_named(name: str) -> Cell:
-    """The cell ``architecture-encoder-weighting``; a wrong name says what there is."""
+    """The cell of a name (see :attr:`Cell.name`); a wrong one says what there is."""
     kinds: tuple[tuple[Literal["architecture", "encoder", "weighting"], Any], ...] = (
         ("architecture", ARCHITECTURES),
         ("encoder", ENCODERS),
         ("weighting", WEIGHTINGS),
     )
     parts = name.split("-")
-    if len(parts) != 3:
-        raise UserError(f"grid: {name!r} is not architecture-encoder-weighting")
+    if len(parts) not in (3, 4):
+        raise UserError(f"grid: {name!r} is not architecture-encoder-weighting[-variant]")
     faults = [
         f"grid: {name!r}: no {kind} {part!r}; there are {', '.join(known)}"
-        for part, (kind, known) in zip(parts, kinds, strict=True)
+        for part, (kind, known) in zip(parts, kinds, strict=False)  # a variant comes after them
         if part not in known
     ]
     if faults:
         raise UserError(*faults)
-    cell = Cell(architecture=parts[0], encoder=parts[1], weighting=parts[2])
-    if cell.is_twin and cell.weighting != "fixed":
-        raise UserError(f"grid: {name!r}: a single task has nothing to weigh; use {cell.twin}")
+    variant = parts[3] if len(parts) == 4 else None
+    cell = Cell(architecture=parts[0], encoder=parts[1], weighting=parts[2], variant=variant)
+    if cell.is_twin and cell.name != cell.twin:
+        raise UserError(
+            f"grid: {name!r}: a single task has nothing to weigh or vary; use {cell.twin}"
+        )
     return cell
