@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from counterpoint.weighting.contract import Decision, Losses, Parameters, Problem, Weighting
+from counterpoint.weighting.contract import Decision, Hinted, Losses, Parameters, Problem, Weighting
 
 Make = Callable[[tuple[str, ...], tuple[str, ...]], Weighting]
 Rows = Callable[[str, Tensor], Tensor]  # task and its per-example losses to some of them
@@ -93,6 +93,10 @@ def with_rows(problem: Problem, rows: Rows) -> Problem:
                 found,
                 per_example={task: rows(task, x) for task, x in found.per_example.items()},
                 labels={task: rows(task, x) for task, x in found.labels.items()},
+                hints={
+                    task: Hinted(rows(task, pair.model), rows(task, pair.hint))
+                    for task, pair in found.hints.items()
+                },
             )
 
         return of
