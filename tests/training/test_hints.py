@@ -75,8 +75,10 @@ def test_hubs_are_counted_in_training_rows_alone(graph: TrainingGraph):
     assert users.nonzero().flatten().tolist() == list(range(first, first + 40))
 
 
-@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a != SINGLE_TASK])
-@pytest.mark.parametrize("fanouts", [None, (3,)])
+@pytest.mark.parametrize(
+    ("architecture", "fanouts"),
+    [*((name, None) for name in ARCHITECTURES if name != SINGLE_TASK), ("shared_bottom", (3,))],
+)
 def test_every_architecture_trains_with_hints(graph: TrainingGraph, architecture, fanouts):
     """What should learn moves: model, hint networks, V and V_H, all of every one of them."""
     made = trainer(graph, f"{architecture}-gcn-selar_hint", fanouts=fanouts, weight_decay=0.0)
