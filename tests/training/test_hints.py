@@ -159,3 +159,8 @@ def test_no_task_to_help_or_no_hubs(graph: TrainingGraph):
     helped = {"co_click": meta.trained["co_click"], "topic": meta.tasks["topic"]}
     with pytest.raises(UserError, match="no such target: take selar"):
         make_hints(graph.store, helped, 4, HintSettings())
+
+
+def test_bf16_trains(graph: TrainingGraph):
+    rows = trainer(graph, bf16=True).run_epoch(0)
+    assert all(torch.isfinite(torch.tensor(row["value"])) for row in rows)

@@ -11,7 +11,7 @@ from counterpoint.weighting import Decision, Weighting, make_weighting
 from counterpoint.weighting.checks import check_process, small_problem
 from counterpoint.weighting.contract import as_floats, set_gradients
 
-PATIENCE = timedelta(seconds=60)
+PATIENCE = timedelta(seconds=120)
 NETWORK = {"hidden": 16}
 KINDS = [
     ("fixed", {}),
