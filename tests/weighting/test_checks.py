@@ -136,6 +136,39 @@ class CountsBesideItsState(Sound):
         return dict.fromkeys(self.tasks, 1.0 / self.steps)
 
 
+class ForgetsTheEpoch(Sound):
+    """Counts epochs beside its state, and acts where one begins."""
+
+    epoch = epochs = 0
+
+    def fill_gradients(self, problem):
+        self.epochs += problem.epoch != self.epoch
+        self.epoch = problem.epoch
+        return super().fill_gradients(problem)
+
+    def chosen(self, losses):
+        return dict.fromkeys(self.tasks, 1.0 + (self.epochs > 2))
+
+
+class DividesByTheLastEpochsLoss(Sound):
+    def __init__(self, tasks, targets):
+        super().__init__(tasks, targets)
+        self.register_buffer("now", torch.ones(len(tasks)))
+        self.register_buffer("last", torch.ones(len(tasks)))
+        self.register_buffer("epoch", torch.tensor(0))
+
+    def fill_gradients(self, problem):
+        if problem.epoch != int(self.epoch):
+            self.last.copy_(self.now)
+            self.epoch.fill_(problem.epoch)
+        return super().fill_gradients(problem)
+
+    def chosen(self, losses):
+        means = losses.means()
+        self.now.copy_(torch.stack([means[task].detach() for task in self.tasks]))
+        return dict(zip(self.tasks, (1 / self.last).tolist(), strict=True))
+
+
 class LosesItsOptimiser(Sound):
     def __init__(self, tasks, targets):
         super().__init__(tasks, targets)
@@ -205,6 +238,8 @@ FAULTS = [
     (MeansOfNothing, "not finite after an empty batch of target"),
     (DividesByTheLoss, "not finite after losses of 0 of target"),
     (CountsBesideItsState, "continued from its state it differs"),
+    (ForgetsTheEpoch, "continued from its state it differs"),
+    (DividesByTheLastEpochsLoss, "not finite after an empty batch of target"),
     (LosesItsOptimiser, "continued from its state it differs"),
     (GrowsItsState, "a fresh weighting cannot load the state"),
     (ForgetsToReduce, "of two workers on half batches, not those of one"),

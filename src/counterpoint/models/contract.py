@@ -40,10 +40,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Output:
-    """Logits ``[n]`` or ``[n, C]`` a task, and penalties that no weighting touches."""
+    """Logits ``[n]`` or ``[n, C]`` a task, and penalties that no weighting touches.
+
+    ``representations [n_out, d]`` a task are those that its logits were made of.
+    """
 
     logits: dict[str, Tensor]
     penalties: dict[str, Tensor] = field(default_factory=dict)
+    representations: Representations = field(default_factory=dict)
 
 
 class Model(nn.Module, ABC):
@@ -107,6 +111,7 @@ class Model(nn.Module, ABC):
         """Score all batches of a step, encoding each distinct view once."""
         encoded: dict[int, Representations] = {}
         logits: dict[str, Tensor] = {}
+        used: Representations = {}
         penalties: dict[str, Tensor] = {}
         for task, batch in step.batches.items():
             key = id(batch.view)
@@ -114,7 +119,8 @@ class Model(nn.Module, ABC):
                 encoded[key] = self.encode(batch.view)
                 penalties.update(self.penalties(encoded[key]))
             logits[task] = self.score(encoded[key], batch)
-        return Output(logits, penalties)
+            used[task] = encoded[key][task]
+        return Output(logits, penalties, used)
 
     def pair_factors(self, h: Tensor, task: str, side: str) -> PairFactors:
         """Vectors and biases of one side of a pair task's tower, for full rankings and serving."""

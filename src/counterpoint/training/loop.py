@@ -21,6 +21,7 @@ from counterpoint.models.contract import Model, Step
 from counterpoint.training.batches import Batches
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
 from counterpoint.training.diagnostics import conflicts
+from counterpoint.training.hints import make_hints
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.settings import Cell, TrainSettings
 from counterpoint.training.trained import Trained
@@ -96,8 +97,12 @@ class Trainer:
             names = (*tasks, *auxiliaries)
             weighting = make_weighting(cell.weighting, names, targets, method)
             self.weighting: Weighting = weighting.to(graph.device)
+            hints = None
+            if weighting.hints is not None:
+                width = settings.sharing.width
+                hints = make_hints(graph.store, self.tasks, width, weighting.hints)
         _check_fanouts(settings, self.model.depth)
-        self.trained = Trained(self.model, self.tasks, auxiliaries).to(graph.device)
+        self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )

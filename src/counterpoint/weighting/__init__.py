@@ -14,6 +14,7 @@ from counterpoint.weighting.fixed import Fixed, FixedSettings
 from counterpoint.weighting.gradnorm import GradNorm, GradNormSettings
 from counterpoint.weighting.none import NoHelp, NoHelpSettings
 from counterpoint.weighting.selar import Selar, SelarSettings
+from counterpoint.weighting.selar_hint import SelarHint, SelarHintSettings
 from counterpoint.weighting.uncertainty import Uncertainty, UncertaintySettings
 
 WEIGHTINGS: dict[str, tuple[Any, type[BaseModel]]] = {
@@ -22,6 +23,7 @@ WEIGHTINGS: dict[str, tuple[Any, type[BaseModel]]] = {
     "uncertainty": (Uncertainty, UncertaintySettings),
     "aux_ts": (AuxTS, AuxTSSettings),
     "selar": (Selar, SelarSettings),
+    "selar_hint": (SelarHint, SelarHintSettings),
     "gradnorm": (GradNorm, GradNormSettings),
     "dwa": (DWA, DWASettings),
     "cosine": (Cosine, CosineSettings),

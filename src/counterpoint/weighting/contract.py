@@ -8,8 +8,26 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from counterpoint.nn.hints import HintSettings
+
 Parameters = Mapping[str, Tensor]
 MetaRows = Literal["none", "next", "fold"]
+
+
+@dataclass(frozen=True)
+class Hinted:
+    """Logits ``[n]`` of a binary or link task by the model and by a hint network.
+
+    ``share [n]`` is the model's part in the prediction.
+    """
+
+    model: Tensor
+    hint: Tensor
+    share: Tensor | float = 1.0
+
+    def logits(self) -> Tensor:
+        """Of the mixed prediction ``[n]``."""
+        return self.share * self.model + (1 - self.share) * self.hint
 
 
 @dataclass(frozen=True)
@@ -18,11 +36,13 @@ class Losses:
 
     ``labels [n]`` a task are 0 or 1 in binary and link tasks, the value in regression, the share
     of classes that hold in multilabel ones, and 0 for multiclass, whose classes have no order.
+    ``hints`` are there for a weighting that asks for hint networks.
     """
 
     per_example: dict[str, Tensor]
     penalty: Tensor | float = 0.0
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+    hints: Mapping[str, Hinted] = field(default_factory=dict)
 
     def weighted_sum(self, weights: Mapping[str, float]) -> Tensor:
         """Weighted sum of the mean losses, plus the penalty."""
@@ -106,9 +126,13 @@ class Decision:
 
 
 class Weighting(nn.Module, ABC):
-    """Turns several losses into gradients. Owns its state and its optimiser, if any."""
+    """Turns several losses into gradients. Owns its state and its optimiser, if any.
+
+    ``hints`` describes the hint networks to train beside the model, if it mixes any in.
+    """
 
     optimizer: torch.optim.Optimizer | None = None
+    hints: HintSettings | None = None
 
     @property
     def meta_rows(self) -> MetaRows:

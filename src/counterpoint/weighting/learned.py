@@ -32,7 +32,7 @@ from counterpoint.weighting.gradients import (
     gradients_of,
     task_gradients,
 )
-from counterpoint.weighting.per_example import Method, RandomState, along
+from counterpoint.weighting.per_example import Method, PerExample, RandomState, along
 from counterpoint.weighting.virtual_step import VirtualStepSettings, virtual_step
 
 CHUNK = 1024  # rows that V sees at a time: their hidden layer stays in the cache
@@ -121,10 +121,15 @@ class LearnedWeighting(Weighting):
     ) -> list[Tensor]:
         """Beside loss and type, for each task, ``[n, S]`` a row or ``[1, S]`` for all its rows."""
 
+    def minimised(self, losses: Losses) -> Losses:
+        """The losses that are weighed and minimised: here the model's."""
+        return losses
+
     def fill_gradients(self, problem: Problem) -> Decision:
         """Gradients, signals, virtual step, update of V, real gradients by the new weights."""
         random = RandomState.now()
-        losses = problem.losses(problem.parameters).ordered(self.tasks)
+        given = problem.losses(problem.parameters).ordered(self.tasks)
+        losses = self.minimised(given)
         gradients = task_gradients(problem, losses) if self.wants_gradients() else None
         self._keep_first_losses(problem, losses)
         rows = self._rows(problem, losses, gradients)
@@ -135,9 +140,9 @@ class LearnedWeighting(Weighting):
         total = self._weighted(problem, losses, rows, weights, in_hand)
         step = virtual_step(problem, total, self.settings.virtual)
         back = step.back(self._meta_gradient(problem, step.parameters))
-        derivative = self._derivative(problem, rows, back, in_hand, random)
-        self._move(problem, rows, raw, derivative)
-        weights = self._weights(problem, rows, self._raw(rows))
+        derivative = self._derivative(problem, losses, rows, back, in_hand, random)
+        self._move(problem, rows, raw, weights, derivative)
+        weights, losses = self._weights(problem, rows, self._raw(rows)), self.minimised(given)
         for name, gradient in self._weighted(problem, losses, rows, weights, in_hand).items():
             problem.parameters[name].grad = gradient
         add_penalty(problem, losses.penalty)
@@ -145,7 +150,7 @@ class LearnedWeighting(Weighting):
         return Decision(
             as_floats(losses.means()),
             dict(zip(self.tasks, means, strict=True)),
-            self._diagnostics(rows, weights, derivative, gradients),
+            self._diagnostics(losses, rows, weights, derivative.detach(), gradients),
             self._of_examples(rows, weights),
         )
 
@@ -240,6 +245,7 @@ class LearnedWeighting(Weighting):
     def _derivative(
         self,
         problem: Problem,
+        losses: Losses,
         rows: Rows,
         back: dict[str, Tensor],
         in_hand: TaskGradients | None,
@@ -248,39 +254,54 @@ class LearnedWeighting(Weighting):
         """``[R]``: derivative of the meta-loss by each row's weight, times its task's rows."""
         if in_hand is not None:
             return in_hand.products(problem, back)
-
-        def again(parameters: Parameters) -> dict[str, Tensor]:
-            with random.again():
-                return problem.losses(parameters).per_example
-
-        found = along(again, problem.parameters, back, self.settings.derivative)
+        found = self.slopes(problem, losses, back, random)
         if self.settings.granularity == "example":
             return torch.cat([found[task] for task in self.tasks])
         means = [found[task].sum() / max(len(found[task]), 1) for task in self.tasks]
         return problem.reduce(torch.stack(means))
 
-    def _move(self, problem: Problem, rows: Rows, raw: Tensor, derivative: Tensor) -> None:
-        """One step of V on ``sum_i mean_n(sg(c_in) w_in(phi))``.
+    def slopes(
+        self, problem: Problem, losses: Losses, back: dict[str, Tensor], random: RandomState
+    ) -> PerExample:
+        """``<back, gradient of the loss>`` of every example ``[n]``.
+
+        It may hang on networks that change the losses themselves, which then learn beside V.
+        """
+
+        def again(parameters: Parameters) -> PerExample:
+            with random.again():
+                return problem.losses(parameters).per_example
+
+        return along(again, problem.parameters, back, self.settings.derivative)
+
+    def _move(
+        self, problem: Problem, rows: Rows, raw: Tensor, weights: Tensor, derivative: Tensor
+    ) -> None:
+        """One step on ``sum_i mean_n(c_in w_in)``: of V by w, of what c hangs on by c.
 
         With the derivative of the level written out, that has the gradient of a plain weighted
         sum of V's outputs: each worker differentiates its own, and the mean is the whole.
         """
         assert self.optimizer is not None
+        self.optimizer.zero_grad(set_to_none=False)
+        if derivative.requires_grad:
+            torch.autograd.backward((weights / rows.counts[rows.task] * derivative.to(raw)).sum())
+            derivative = derivative.detach()
         factor = rows.share * derivative.to(raw) / rows.counts[rows.task]
         if rows.part is not None:
             level = self._level(problem, rows, raw)
             gain = problem.reduce((factor * raw).sum())
             factor = (factor - gain / level * rows.part) / level
-        self.optimizer.zero_grad(set_to_none=False)
         for z, of_chunk in zip(torch.split(rows.z, CHUNK), torch.split(factor, CHUNK), strict=True):
             torch.autograd.backward((of_chunk * self.network(z).squeeze(-1)).sum())
-        for parameter in self.network.parameters():
+        for parameter in self.parameters():
             if parameter.grad is not None:
                 parameter.grad = problem.reduce(parameter.grad)
         self.optimizer.step()
 
     def _diagnostics(
         self,
+        losses: Losses,
         rows: Rows,
         weights: Tensor,
         derivative: Tensor,

@@ -14,7 +14,7 @@ from counterpoint.weighting.checks.step import (
     poor_batches_do_no_harm,
     towers_are_only_weighted,
 )
-from counterpoint.weighting.checks.workers import two_workers_equal_one
+from counterpoint.weighting.checks.workers import this_process_equals_one, two_workers_equal_one
 from counterpoint.weighting.contract import Problem, Weighting
 
 
@@ -45,13 +45,41 @@ def check_weighting(
 
         check_weighting(lambda tasks, targets: Mine(tasks, targets, MySettings(rate=0.1)))
     """
-    if problem is None:
-        problem = small_problem(seed)
-    tasks = tuple(name.removeprefix("tower:") for name in problem.groups if "tower:" in name)
-    case = Case(make, problem, tasks, targets or tasks[:1], reorder, seed)
+    case = _case(make, problem, targets, reorder, seed)
     with torch.random.fork_rng():
         for invariant in INVARIANTS:
             invariant(case)
+
+
+def check_process(
+    make: Make,
+    problem: Problem | None = None,
+    targets: tuple[str, ...] | None = None,
+    *,
+    steps: int = 5,
+    seed: int = 0,
+) -> None:
+    """Raise an AssertionError if this process and its peer do not equal one that sees all rows.
+
+    To be called in each of the two processes of torch.distributed's default group, with arguments
+    as of :func:`check_weighting`, where two threads stand for them. Five steps are three epochs.
+    """
+    case = _case(make, problem, targets, None, seed)
+    with torch.random.fork_rng():
+        this_process_equals_one(case, steps)
+
+
+def _case(
+    make: Make,
+    problem: Problem | None,
+    targets: tuple[str, ...] | None,
+    reorder: Callable[[Weighting, Weighting], None] | None,
+    seed: int,
+) -> Case:
+    if problem is None:
+        problem = small_problem(seed)
+    tasks = tuple(name.removeprefix("tower:") for name in problem.groups if "tower:" in name)
+    return Case(make, problem, tasks, targets or tasks[:1], reorder, seed)
 
 
 INVARIANTS: tuple[Callable[[Case], None], ...] = (
@@ -66,4 +94,4 @@ INVARIANTS: tuple[Callable[[Case], None], ...] = (
     two_workers_equal_one,
 )
 
-__all__ = ["INVARIANTS", "Make", "check_weighting", "small_problem"]
+__all__ = ["INVARIANTS", "Make", "check_process", "check_weighting", "small_problem"]

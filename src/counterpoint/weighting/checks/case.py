@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from counterpoint.weighting.contract import Decision, Losses, Parameters, Problem, Weighting
+from counterpoint.weighting.contract import Decision, Hinted, Losses, Parameters, Problem, Weighting
 
 Make = Callable[[tuple[str, ...], tuple[str, ...]], Weighting]
 Rows = Callable[[str, Tensor], Tensor]  # task and its per-example losses to some of them
 Trace = list[tuple[Decision, dict[str, Tensor]]]  # decision and gradients of each step
+STEPS_AN_EPOCH = 2
 
 
 def small_problem(seed: int = 0) -> Problem:
@@ -65,13 +66,23 @@ class Case:
         return self.make(self.tasks[::step], self.targets[::step]).to(dtype)
 
 
-def trace(weighting: Weighting, problem: Problem, steps: int, *, seed: int | None = 0) -> Trace:
-    """Steps of gradient descent on one batch; ``seed`` None leaves the random state alone."""
+def trace(
+    weighting: Weighting,
+    problem: Problem,
+    steps: int,
+    *,
+    first: int = 0,
+    seed: int | None = 0,
+) -> Trace:
+    """Steps of gradient descent on one batch, over :data:`STEPS_AN_EPOCH` an epoch.
+
+    ``first`` is the number of the first one; ``seed`` None leaves the random state alone.
+    """
     trace = []
-    for step in range(steps):
+    for step in range(first, first + steps):
         if seed is not None:
             torch.manual_seed(seed + step)
-        decision = weighting.fill_gradients(problem)
+        decision = weighting.fill_gradients(replace(problem, epoch=step // STEPS_AN_EPOCH))
         gradients = {}
         for name, parameter in problem.parameters.items():
             require(parameter.grad is not None, f"no gradient for {name}")
@@ -93,6 +104,10 @@ def with_rows(problem: Problem, rows: Rows) -> Problem:
                 found,
                 per_example={task: rows(task, x) for task, x in found.per_example.items()},
                 labels={task: rows(task, x) for task, x in found.labels.items()},
+                hints={
+                    task: Hinted(rows(task, pair.model), rows(task, pair.hint))
+                    for task, pair in found.hints.items()
+                },
             )
 
         return of

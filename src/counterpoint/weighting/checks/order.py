@@ -27,8 +27,8 @@ def order_of_tasks_does_not_matter(case: Case) -> None:
     back = case.weighting(reverse=True)
     if case.reorder is not None:
         case.reorder(case.weighting(), back)
-    expected = trace(case.weighting(), problem, 2)
-    found = trace(case.weighting(), otherwise, 2)
+    expected = trace(case.weighting(), problem, 3)
+    found = trace(case.weighting(), otherwise, 3)
     require_equal_traces(found, expected, "with losses in another order")
-    found = trace(back, case.problem, 2)
+    found = trace(back, case.problem, 3)
     require_equal_traces(found, expected, "with tasks in another order")

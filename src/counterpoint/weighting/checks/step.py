@@ -98,7 +98,10 @@ def _changed(
 
 
 def poor_batches_do_no_harm(case: Case) -> None:
-    """Batches without rows, and batches of losses 0, as of one class that is predicted already."""
+    """Batches without rows, and batches of losses 0, as of one class that is predicted already.
+
+    Each stands for an epoch, which two ordinary ones follow.
+    """
     for chosen in (*((task,) for task in case.tasks), case.tasks):
         for where, poor in (
             (f"after an empty batch of {', '.join(chosen)}", lambda x: x[:0]),
@@ -106,5 +109,6 @@ def poor_batches_do_no_harm(case: Case) -> None:
         ):
             weighting, problem = case.weighting(), case.problem
             rows = partial(_changed, chosen, poor)
-            for step in (with_rows(problem, rows), problem):
-                require_finite(weighting.fill_gradients(step), problem, where)
+            for epoch, step in enumerate((with_rows(problem, rows), problem, problem)):
+                decision = weighting.fill_gradients(replace(step, epoch=epoch))
+                require_finite(decision, problem, where)

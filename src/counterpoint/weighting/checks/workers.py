@@ -1,14 +1,17 @@
-"""Two workers on half batches do what one does on the whole."""
+"""Two workers on half batches do what one does on the whole.
+
+As threads, which is cheap enough for every check, or as the processes of torch.distributed.
+"""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from counterpoint.weighting.checks.case import (
     Case,
@@ -18,29 +21,23 @@ from counterpoint.weighting.checks.case import (
     trace,
     with_rows,
 )
+from counterpoint.weighting.contract import Problem
 
 PATIENCE = 10.0  # seconds that a worker waits for the other before they are said to disagree
+STEPS = 3
 
 
 def two_workers_equal_one(case: Case) -> None:
     """The same weights, gradients and states, and nobody waits for ever."""
     together = _MeanOfTwo()
-    alone = with_rows(case.problem, lambda task, losses: losses[: len(losses) // 2 * 2])
-    expected = trace(case.weighting(), alone, 2)
-    halves = [
-        replace(
-            with_rows(alone, partial(_every_second, rank)),
-            parameters=case.problem.parameters,
-            reduce=partial(together.mean, rank),
-        )
-        for rank in (0, 1)
-    ]
+    expected = trace(case.weighting(), _even(case), STEPS)
+    halves = [_half(case, rank, partial(together.mean, rank)) for rank in (0, 1)]
     weightings = [case.weighting(), case.weighting()]
 
     def work(rank: int) -> Trace:
         with together.turn:
             try:
-                return trace(weightings[rank], halves[rank], 2, seed=None)
+                return trace(weightings[rank], halves[rank], STEPS, seed=None)
             except BaseException:
                 together.barrier.abort()
                 raise
@@ -58,6 +55,37 @@ def two_workers_equal_one(case: Case) -> None:
     for place, value in first.items():
         same = torch.equal(torch.as_tensor(value), torch.as_tensor(second[place]))
         require(same, f"two workers come to different states: {place}")
+
+
+def this_process_equals_one(case: Case, steps: int) -> None:
+    """The same of this process and its peer, the two of torch.distributed's default group."""
+    require(distributed.get_world_size() == 2, "there must be two processes")
+    expected = trace(case.weighting(), _even(case), steps)
+    weighting = case.weighting()
+    half = _half(case, distributed.get_rank(), mean_over_processes)
+    found = trace(weighting, half, steps)
+    require_equal_traces(found, expected, "of two processes on half batches, not those of one")
+    for place, value in _leaves(weighting.state_dict()):
+        own = torch.as_tensor(value, dtype=torch.float64)
+        same = torch.equal(own, mean_over_processes(own))
+        require(same, f"two processes come to different states: {place}")
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """A :attr:`Problem.reduce`: the mean over the processes of torch.distributed's group."""
+    total = value.detach().clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
+def _even(case: Case) -> Problem:
+    return with_rows(case.problem, lambda task, losses: losses[: len(losses) // 2 * 2])
+
+
+def _half(case: Case, rank: int, reduce: Callable[[Tensor], Tensor]) -> Problem:
+    """Every second row, and parameters of its own."""
+    halved = with_rows(_even(case), partial(_every_second, rank))
+    return replace(halved, reduce=reduce)
 
 
 def _every_second(first: int, task: str, losses: Tensor) -> Tensor:
