@@ -54,6 +54,23 @@ def _csr_rows(csr: Csr, rows: Tensor) -> Csr:
 
 
 @dataclass(frozen=True)
+class RelationEdges:
+    """The edges of one relation in a block, with nodes numbered within their types.
+
+    Shapes: ``places [E_r]`` of the edges in the block; ``dst [n_d]`` and ``src [n_s]``, rows of
+    the block that hold the nodes of the two types; ``csr`` is ``[n_d, n_s]``.
+    """
+
+    relation: int
+    dst_type: int
+    src_type: int
+    csr: Csr
+    places: Tensor
+    dst: Tensor
+    src: Tensor
+
+
+@dataclass(frozen=True)
 class Block:
     """Edges of one layer. The destinations are the first ``csr.n_dst`` of the sources.
 
@@ -66,6 +83,30 @@ class Block:
     etype: Tensor
     degree: Tensor
     node_type: Tensor
+
+    @cached_property
+    def by_relation(self) -> tuple[RelationEdges, ...]:
+        """The edges of each relation that has any here."""
+        n_dst = self.csr.n_dst
+        numbers, n_types = torch.unique(self.etype).tolist(), int(self.node_type.max()) + 1
+        rows = [torch.nonzero(self.node_type == t).flatten() for t in range(n_types)]
+        within = torch.empty_like(self.node_type)
+        for found in rows:
+            within[found] = torch.arange(len(found), device=within.device)
+        return tuple(self._relation(number, rows, within, n_dst) for number in numbers)
+
+    def _relation(
+        self, number: int, rows: list[Tensor], within: Tensor, n_dst: int
+    ) -> RelationEdges:
+        places = torch.nonzero(self.etype == number).flatten()
+        first = places[0]
+        dst_type = int(self.node_type[self.csr.dst[first]])
+        src_type = int(self.node_type[self.csr.indices[first]])
+        dst, src = rows[dst_type][rows[dst_type] < n_dst], rows[src_type]
+        degree = torch.bincount(within[self.csr.dst[places]], minlength=len(dst))
+        indptr = torch.nn.functional.pad(degree.cumsum(0), (1, 0))
+        csr = Csr(indptr, within[self.csr.indices[places]], len(src))
+        return RelationEdges(number, dst_type, src_type, csr, places, dst, src)
 
     def to(self, device: torch.device) -> "Block":
         """The same block on a device."""
@@ -166,6 +207,11 @@ class TrainingGraph:
             keep[hit] = False
         return keep
 
+    @cached_property
+    def _whole(self) -> Block:
+        """All edges: one object, so that what layers derive from it is derived once."""
+        return Block(self.csr, self.etype, self.csr.indptr.diff(), self.node_type)
+
     def view(self, layers: int, keep: Tensor | None = None, hidden: Tensor | None = None) -> View:
         """The whole graph, ``layers`` deep.
 
@@ -174,10 +220,10 @@ class TrainingGraph:
             keep: ``[E]`` (bool) edges to leave in; None: all.
             hidden: flat numbers of nodes whose input features are taken away.
         """
-        csr, etype = self.csr, self.etype
+        block = self._whole
         if keep is not None:
-            csr, etype = csr.kept(keep), etype[keep]
-        block = Block(csr, etype, csr.indptr.diff(), self.node_type)
+            csr = self.csr.kept(keep)
+            block = Block(csr, self.etype[keep], csr.indptr.diff(), self.node_type)
         taken = None
         if hidden is not None:
             taken = torch.zeros(self.meta.n_nodes, dtype=torch.bool, device=self.device)

@@ -1,7 +1,7 @@
 """What training, weighting and serving may ask of a model, whatever is inside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -137,6 +137,35 @@ def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> NamedModule
             for name, task in tasks.items()
         }
     )
+
+
+def grouped(
+    model: nn.Module, owned: Mapping[str, Sequence[nn.Module]], last: Sequence[nn.Module]
+) -> dict[str, list[str]]:
+    """Names of parameters by group, as :class:`Model` has them.
+
+    Args:
+        model: whose parameters they are.
+        owned: for each task the modules that no other task's loss reaches.
+        last: the modules of the last shared layer, less what some task owns.
+    """
+    groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
+    groups |= {f"tower:{task}": [] for task in owned}
+    owner = {
+        id(parameter): task
+        for task, parts in owned.items()
+        for part in parts
+        for parameter in part.parameters()
+    }
+    of_last = {id(parameter) for part in last for parameter in part.parameters()}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in owner:
+            groups[f"tower:{owner[id(parameter)]}"].append(name)
+            continue
+        groups["shared"].append(name)
+        if id(parameter) in of_last:
+            groups["last_shared"].append(name)
+    return groups
 
 
 def per_example_loss(kind: TaskKind, logits: Tensor, label: Tensor) -> Tensor:

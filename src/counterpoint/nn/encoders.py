@@ -32,11 +32,16 @@ class EncoderSettings(Strict):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
-class GraphEncoder(nn.Module):
-    """Input layer, then convolutions with residuals: ``h' = dropout(ReLU(conv(h))) + h``.
+def advanced(own: Tensor, out: Tensor, dropout: float, *, last: bool, training: bool) -> Tensor:
+    """The states after a layer ``[n, d]``: ``own + dropout(ReLU(out))``, or ``own + out`` at last.
 
     The last layer has no ReLU, so that representations may be negative.
     """
+    return own + (out if last else F.dropout(F.relu(out), dropout, training))
+
+
+class GraphEncoder(nn.Module):
+    """Input layer, then convolutions with residuals (:func:`advanced`)."""
 
     def __init__(self, kind: str, meta: GraphMeta, settings: EncoderSettings) -> None:
         super().__init__()
@@ -61,7 +66,6 @@ class GraphEncoder(nn.Module):
                 own, out = h[: block.csr.n_dst], layer(block, h)
             else:
                 own, out = h, layer(h)
-            if number + 1 < len(self.layers):
-                out = F.dropout(F.relu(out), self.dropout, self.training)
-            h = own + out
+            last = number + 1 == len(self.layers)
+            h = advanced(own, out, self.dropout, last=last, training=self.training)
         return h
