@@ -19,11 +19,12 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
         tasks: tuple[str, ...] = (),
         *,
         layers: int = 2,
-        **sharing: int,
+        encoder_width: int = 4,
+        **sharing: object,
     ) -> Model:
         meta = market_graph.meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}
-        settings = EncoderSettings(width=4, layers=layers)
+        settings = EncoderSettings(width=encoder_width, layers=layers)
         shape = SHARING.model_copy(update=sharing)
         return make_model(architecture, encoder, meta, chosen, settings, shape)
 

@@ -21,6 +21,7 @@ from counterpoint.models.mmoe import MMoE
 from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
 from counterpoint.models.snr import SNR
+from counterpoint.models.struchis import StrucHIS
 from counterpoint.nn.encoders import ENCODERS, EncoderSettings, GraphEncoder
 
 SINGLE_TASK = "single_task"
@@ -38,6 +39,7 @@ COMPOSED: dict[str, type[ComposedModel]] = {
 # networks of graph layers, and sharing between these
 BLOCKS: dict[str, type[BlockModel]] = {
     "inline": Inline,
+    "struchis": StrucHIS,
     "conv_mmoe": ConvolutionalMMoE,
     "conv_ple": ConvolutionalPLE,
     "conv_cross_stitch": ConvolutionalCrossStitch,

@@ -18,7 +18,7 @@ from counterpoint.graph.views import Block, View
 from counterpoint.models.composed import SharingSettings
 from counterpoint.models.contract import Model, Representations, grouped, make_towers
 from counterpoint.models.shared_bottom import bottom
-from counterpoint.nn.encoders import CONVOLUTIONS, EncoderSettings, advanced, convolution
+from counterpoint.nn.encoders import CONVOLUTIONS, TYPED, EncoderSettings, advanced, convolution
 from counterpoint.nn.inputs import InputLayer
 from counterpoint.nn.named import NamedModules
 
@@ -43,7 +43,7 @@ class BlockModel(Model):
     encoder, then :meth:`exchanged`. After the last exchange there is one state a task.
     """
 
-    encoders: tuple[str, ...] = (*CONVOLUTIONS, "hgt")  # of whose layers it can be made
+    encoders: tuple[str, ...] = (*CONVOLUTIONS, *TYPED)  # of whose layers it can be made
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class BlockModel(Model):
         return after
 
     @abstractmethod
-    def private(self, task: str) -> list[nn.Module]:
-        """The modules below its bottom that no other task's loss reaches."""
+    def private(self, task: str) -> list[nn.Module | nn.Parameter]:
+        """What lies below its bottom and no other task's loss reaches."""
 
     @property
     def depth(self) -> int:

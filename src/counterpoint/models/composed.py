@@ -29,6 +29,13 @@ class InlineSettings(Strict):
     gate_width: PositiveInt = 64
 
 
+class StrucHISSettings(Strict):
+    """``mask_absent``: relations by which a node has no neighbour get no attention."""
+
+    gate_width: PositiveInt = 64
+    mask_absent: bool = True
+
+
 class SharingSettings(Strict):
     """``width`` of the bottom or of each expert, and of the towers' hidden layer.
 
@@ -45,6 +52,7 @@ class SharingSettings(Strict):
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
     inline: InlineSettings = InlineSettings()
+    struchis: StrucHISSettings = StrucHISSettings()
 
 
 class ComposedModel(Model):

@@ -140,13 +140,15 @@ def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> NamedModule
 
 
 def grouped(
-    model: nn.Module, owned: Mapping[str, Sequence[nn.Module]], last: Sequence[nn.Module]
+    model: nn.Module,
+    owned: Mapping[str, Sequence[nn.Module | nn.Parameter]],
+    last: Sequence[nn.Module],
 ) -> dict[str, list[str]]:
     """Names of parameters by group, as :class:`Model` has them.
 
     Args:
         model: whose parameters they are.
-        owned: for each task the modules that no other task's loss reaches.
+        owned: for each task the modules and parameters that no other task's loss reaches.
         last: the modules of the last shared layer, less what some task owns.
     """
     groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
@@ -155,7 +157,7 @@ def grouped(
         id(parameter): task
         for task, parts in owned.items()
         for part in parts
-        for parameter in part.parameters()
+        for parameter in (part.parameters() if isinstance(part, nn.Module) else [part])
     }
     of_last = {id(parameter) for part in last for parameter in part.parameters()}
     for name, parameter in model.named_parameters():

@@ -28,7 +28,7 @@ class ConvolutionalModel(BlockModel):
         """What follows a layer; here nothing."""
         return nn.Identity()
 
-    def private(self, task: str) -> list[nn.Module]:
+    def private(self, task: str) -> list[nn.Module | nn.Parameter]:
         """What the last exchange has for the task alone."""
         exchange = self.exchanges[-1]
         return [exchange[task]] if isinstance(exchange, NamedModules) else []

@@ -66,7 +66,7 @@ class Inline(BlockModel):
         exchange = self.exchanges[number]
         return exchange(before, after) if isinstance(exchange, SeenGates) else after
 
-    def private(self, task: str) -> list[nn.Module]:
+    def private(self, task: str) -> list[nn.Module | nn.Parameter]:
         """Of the last layer the task's reader and, if no other block sees it, its expert."""
         place, layer, exchange = list(self.tasks).index(task), self.layers[-1], self.exchanges[-1]
         alone = sum(place in seen for seen in self.seen[: len(self.tasks)]) == 1

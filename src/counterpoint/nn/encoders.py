@@ -10,15 +10,19 @@ from counterpoint.graph.views import View
 from counterpoint.nn.convolutions import GAT, GCN, GIN, HGN
 from counterpoint.nn.hgt import HGT
 from counterpoint.nn.inputs import InputLayer
+from counterpoint.nn.relation_attention import RelationAttention
 
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
-ENCODERS = ("mlp", *CONVOLUTIONS, "hgt")
+TYPED = ("hgt", "relgat")  # whose layers know the types of nodes
+ENCODERS = ("mlp", *CONVOLUTIONS, *TYPED)
 
 
 def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
     """A fresh layer of an encoder, ``[n_src, width]`` to ``[n_dst, width]``."""
-    if kind != "hgt":
+    if kind in CONVOLUTIONS:
         return CONVOLUTIONS[kind](width, width, len(meta.relations))
+    if kind == "relgat":
+        return RelationAttention(width, width, len(meta.relations), len(meta.node_types))
     place = {node_type.name: number for number, node_type in enumerate(meta.node_types)}
     ends = [(place[relation.src], place[relation.dst]) for relation in meta.relations]
     return HGT(width, width, ends, len(place))

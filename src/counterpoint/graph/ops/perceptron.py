@@ -37,7 +37,10 @@ def edge_perceptron(
         ``[E, j]``.
     """
     tensors = floating(*(x for three in zip(at_dst, at_src, out, strict=True) for x in three))
-    found: Tensor = _EdgePerceptron.apply(tuple(parts), *tensors)  # type: ignore[no-untyped-call]
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        found: Tensor = _EdgePerceptron.apply(  # type: ignore[no-untyped-call]
+            tuple(parts), *tensors
+        )
     return found
 
 
