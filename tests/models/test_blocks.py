@@ -5,6 +5,7 @@ import torch
 
 from counterpoint.errors import UserError
 from counterpoint.models import BLOCKS, fitting_encoders
+from counterpoint.models.checks import in_float64
 from counterpoint.models.composed import InlineSettings
 from counterpoint.training.settings import cell_named
 
@@ -50,11 +51,13 @@ def test_one_task_and_nothing_shared_is_the_twin(architecture, make_tiny, market
     given = {rename(name): value for name, value in twin.state_dict().items()}
     assert set(given) <= set(state)
     state.update(given)
-    for name, value in state.items():  # a route is a product with a matrix
-        if name.endswith("weight") and "exchanges" in name and value.ndim == 4:
-            state[name] = torch.eye(value.shape[2]).double()[None, None]
+    for name, value in state.items():
+        if name.endswith("gates.log_a"):  # a route that is wholly open, and changes nothing
+            value.fill_(100.0)
+            route = name.removesuffix("gates.log_a") + "weight"
+            state[route].copy_(torch.eye(state[route].shape[2])[None, None])
     model.load_state_dict(state)
-    view = market_step(2).batches["click"].view
+    view = in_float64(market_step(2)).batches["click"].view
     torch.testing.assert_close(model.encode(view)["click"], twin.encode(view)["click"])
 
 
@@ -63,7 +66,7 @@ def test_identity_stitches_are_networks_of_their_own(make_tiny, market_step):
     with torch.no_grad():
         for stitch in model.exchanges:
             stitch.weight.copy_(torch.eye(3))
-    view = market_step(2).batches["click"].view
+    view = in_float64(market_step(2)).batches["click"].view
     found = model.encode(view)["buy"].sum()
     gradients = torch.autograd.grad(found, list(model.layers.parameters()), allow_unused=True)
     names = [name for name, _ in model.layers.named_parameters()]
@@ -73,7 +76,7 @@ def test_identity_stitches_are_networks_of_their_own(make_tiny, market_step):
 
 def test_uniform_gates_average_the_stacks(make_tiny, market_step):
     model = make_tiny("conv_mmoe", "gcn", TASKS, experts=3).double().eval()
-    view = market_step(2).batches["click"].view
+    view = in_float64(market_step(2)).batches["click"].view
     kept, model.exchanges[-1] = model.exchanges[-1], torch.nn.Identity()
     stacks = model.states(view)
     model.exchanges[-1] = kept
@@ -86,7 +89,7 @@ def test_ple_is_inline_without_an_inner_layer(make_tiny, market_step):
     inline = make_tiny("inline", "hgn", TASKS, inline=settings).double().eval()
     ple = make_tiny("conv_ple", "hgn", TASKS).double().eval()
     ple.load_state_dict(inline.state_dict())
-    view = market_step(2).batches["click"].view
+    view = in_float64(market_step(2)).batches["click"].view
     for task, h in inline.encode(view).items():
         torch.testing.assert_close(ple.encode(view)[task], h)
 
@@ -98,20 +101,20 @@ def test_every_depth_and_topology_runs(make_tiny, market_step, inner, topology, 
     settings = InlineSettings(
         disentangled_layers=inner, topology=topology, shared_blocks=shared_blocks
     )
-    model = make_tiny("inline", "hgn", TASKS, inline=settings)
-    found = model.encode(market_step(2).batches["click"].view)
+    model = make_tiny("inline", "hgn", TASKS, inline=settings).double()
+    found = model.encode(in_float64(market_step(2)).batches["click"].view)
     assert set(found) == set(TASKS)
     assert all(h.isfinite().all() for h in found.values())
 
 
 @pytest.mark.parametrize("topology", ["cgc", "mmoe"])
 def test_what_is_private_hears_of_its_task_alone(make_tiny, market_step, topology):
-    model = make_tiny("inline", "hgn", TASKS, inline=InlineSettings(topology=topology))
+    model = make_tiny("inline", "hgn", TASKS, inline=InlineSettings(topology=topology)).double()
     groups, own = model.parameter_groups(), dict(model.named_parameters())
     private = [name for name in groups["tower:buy"] if name.startswith("layers.1.")]
     assert any(".gates." in name for name in private)
     assert any(".experts." in name for name in private) == (topology == "cgc")
-    view = market_step(2).batches["click"].view
+    view = in_float64(market_step(2)).batches["click"].view
     others = sum(h.sum() for task, h in model.encode(view).items() if task != "buy")
     gradients = torch.autograd.grad(others, [own[name] for name in private], allow_unused=True)
     assert all(gradient is None or not gradient.any() for gradient in gradients)

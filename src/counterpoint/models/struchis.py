@@ -40,4 +40,4 @@ class StrucHIS(BlockModel):
         assert isinstance(layer, StrucHISLayer)
         made = layer.blocks[place]
         assert isinstance(made, RelationAttention)
-        return [layer.gates[place], made.own, made.score_own, made.score_message]
+        return [layer.gates[place], made.own, made.score]

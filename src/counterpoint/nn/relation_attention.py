@@ -30,11 +30,10 @@ class RelationAttention(nn.Module):
         self.a_src = nn.Parameter(torch.empty(types, d_out))
         self.a_dst = nn.Parameter(torch.empty(types, d_out))
         self.a_relation = nn.Parameter(torch.zeros(max(relations, 1)))
-        self.score_own = nn.Parameter(torch.empty(types, d_out))
-        self.score_message = nn.Parameter(torch.empty(types, d_out))
+        self.score = nn.Parameter(torch.empty(types, d_out))
         self.own = nn.Linear(d_in, d_out)
         nn.init.uniform_(self.weight, -(d_in**-0.5), d_in**-0.5)
-        for vector in (self.a_src, self.a_dst, self.score_own, self.score_message):
+        for vector in (self.a_src, self.a_dst, self.score):
             nn.init.uniform_(vector, -(d_out**-0.5), d_out**-0.5)
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
@@ -59,21 +58,20 @@ class RelationAttention(nn.Module):
         out: Tensor = self.own(h[:n_dst])
         for head in {part.dst_type: None for part in block.by_relation}:
             parts = [n for n, part in enumerate(block.by_relation) if part.dst_type == head]
-            weights = self.attention(block, h, messages, parts)
+            weights = self.attention(block, messages, parts)
             stacked = torch.stack([messages[n] for n in parts], 1)
             around = (weights.unsqueeze(-1) * stacked).sum(1)
             out = out.index_add(0, block.by_relation[parts[0]].dst, around.to(out))
         return out
 
-    def attention(
-        self, block: Block, h: Tensor, messages: Sequence[Tensor], parts: Sequence[int]
-    ) -> Tensor:
-        """Weights ``[n_d, len(parts)]`` of relations that lead to one type of head."""
-        first = block.by_relation[parts[0]]
-        head = first.dst_type
-        own = h[first.dst] @ self.weight[head] @ self.score_own[head]
-        said = [messages[n] @ self.score_message[head] for n in parts]
-        logits = own[:, None] + torch.stack(said, 1)
+    def attention(self, block: Block, messages: Sequence[Tensor], parts: Sequence[int]) -> Tensor:
+        """Weights ``[n_d, len(parts)]`` of relations that lead to one type of head.
+
+        The paper's score reads the head's state too; the same for all relations, it leaves a
+        softmax over them as it is.
+        """
+        score = self.score[block.by_relation[parts[0]].dst_type]
+        logits = torch.stack([messages[n] @ score for n in parts], 1)
         if not self.mask_absent:
             return logits.softmax(1)
         degrees = [block.by_relation[n].csr.indptr.diff() for n in parts]
