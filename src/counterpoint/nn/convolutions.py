@@ -76,9 +76,12 @@ class Attention(nn.Module):
 
     def forward(self, block: Block, h: Tensor, z_dst: Tensor, experts: Tensor) -> Tensor:
         """One kind of message, ``experts [n_src, heads, d / heads]``, to ``[n_dst, d_out]``."""
-        weights = self.weights(block, z_dst, gather_src(block.csr, self.said_by(experts)))
-        around = weighted_sum(block.csr, weights, experts)
+        around = weighted_sum(block.csr, self.of_edges(block, z_dst, experts), experts)
         return self.with_own(block, h, around)
+
+    def of_edges(self, block: Block, z_dst: Tensor, experts: Tensor) -> Tensor:
+        """Weights of edges ``[E, heads]`` whose messages are ``experts`` of their sources."""
+        return self.weights(block, z_dst, gather_src(block.csr, self.said_by(experts)))
 
     def said_by(self, experts: Tensor) -> Tensor:
         """What sources say in the logits ``[..., heads]``, of ``[..., heads, d / heads]``."""
@@ -114,9 +117,18 @@ class GAT(nn.Module):
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        z = self.linear(h).view(len(h), self.heads, -1)
+        z = self._projected(h)
         out: Tensor = self.attention(block, h, z[: block.csr.n_dst], z)
         return out
+
+    def edge_attention(self, block: Block, h: Tensor) -> Tensor:
+        """Weights of edges ``[E, heads]``, for who wants to look at them."""
+        z = self._projected(h)
+        return self.attention.of_edges(block, z[: block.csr.n_dst], z)
+
+    def _projected(self, h: Tensor) -> Tensor:
+        projected: Tensor = self.linear(h)
+        return projected.view(len(h), self.heads, -1)
 
 
 class HGN(GAT):

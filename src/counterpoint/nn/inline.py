@@ -11,6 +11,7 @@ and the sum over neighbours is one weighted product an expert (METHODS A.9).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -55,25 +56,15 @@ class StructureGate(nn.Module):
         return logits.softmax(-1)
 
 
-def gated_read(
-    attention: Attention, block: Block, h: Tensor, z_dst: Tensor, experts: Tensor, gates: Tensor
-) -> Tensor:
-    """A block's output ``[n_dst, d]`` from mixed messages.
+@dataclass(frozen=True)
+class EdgeWeights:
+    """How a block reads edges: ``gates [E, k]`` over the experts it sees, ``attention [E, heads]``.
 
-    Args:
-        attention: the block's own.
-        block: edges.
-        h: the block's states ``[n_src, d_in]``.
-        z_dst: their projections at the destinations ``[n_dst, heads, d / heads]``.
-        experts: projections by the experts that the block sees ``[n_src, k, heads, d / heads]``.
-        gates: ``[E, k]``.
+    ``gates`` is None where it sees one expert alone.
     """
-    said = gather_src(block.csr, attention.said_by(experts))
-    weights = attention.weights(block, z_dst, (gates[:, :, None] * said).sum(1))
-    by_expert = (gates[:, :, None] * weights[:, None]).flatten(1)
-    around = weighted_sum(block.csr, by_expert, experts.flatten(1, 2))
-    n_dst, (_, k, heads, width) = block.csr.n_dst, experts.shape
-    return attention.with_own(block, h, around.view(n_dst, k, heads, width).sum(1))
+
+    gates: Tensor | None
+    attention: Tensor
 
 
 class InlineLayer(nn.Module):
@@ -109,17 +100,46 @@ class InlineLayer(nn.Module):
 
     def forward(self, block: Block, states: Tensor) -> Tensor:
         """States ``[n_src, experts, d]`` to the blocks' outputs ``[n_dst, blocks, d]``."""
-        made = [expert(h) for expert, h in zip(self.experts, states.unbind(1), strict=True)]
-        z = torch.stack(made, 1).view(len(states), len(made), HEADS, -1)
-        return torch.stack(
-            [self._read(number, block, states[:, number], z) for number in range(len(self.seen))], 1
-        )
+        z = self._projected(states)
+        read = [
+            self._read(number, block, states[:, number], z, self._weights(number, block, states, z))
+            for number in range(len(self.seen))
+        ]
+        return torch.stack(read, 1)
 
-    def _read(self, number: int, block: Block, h: Tensor, z: Tensor) -> Tensor:
-        attention, places = self.attention[number], self.seen[number]
+    def edge_weights(self, block: Block, states: Tensor) -> list[EdgeWeights]:
+        """Gates and attention of each block, for who wants to look at them."""
+        z = self._projected(states)
+        return [self._weights(number, block, states, z) for number in range(len(self.seen))]
+
+    def _projected(self, states: Tensor) -> Tensor:
+        """Of all nodes by all experts ``[n_src, experts, heads, d / heads]``."""
+        made = [expert(h) for expert, h in zip(self.experts, states.unbind(1), strict=True)]
+        return torch.stack(made, 1).view(len(states), len(made), HEADS, -1)
+
+    def _attention(self, number: int) -> Attention:
+        attention = self.attention[number]
         assert isinstance(attention, Attention)
+        return attention
+
+    def _weights(self, number: int, block: Block, states: Tensor, z: Tensor) -> EdgeWeights:
+        attention, places = self._attention(number), self.seen[number]
+        said = gather_src(block.csr, attention.said_by(z[:, places]))
+        gates = None
+        if len(places) > 1 and block.csr.n_edges:
+            gates = self.gates[number](block, states[:, number])
+            said = said * gates[:, :, None]
         z_dst = z[: block.csr.n_dst, number]
-        if len(places) == 1 or not block.csr.n_edges:
-            return attention.forward(block, h, z_dst, z[:, places[0]])
-        gates = self.gates[number](block, h)
-        return gated_read(attention, block, h, z_dst, z[:, places], gates)
+        return EdgeWeights(gates, attention.weights(block, z_dst, said.sum(1)))
+
+    def _read(
+        self, number: int, block: Block, h: Tensor, z: Tensor, weights: EdgeWeights
+    ) -> Tensor:
+        """``[n_dst, d]``: a weighted sum over neighbours for each expert that the block sees."""
+        experts = z[:, self.seen[number]]
+        by_expert = weights.attention[:, None].expand(-1, experts.shape[1], -1)
+        if weights.gates is not None:
+            by_expert = by_expert * weights.gates[:, :, None]
+        around = weighted_sum(block.csr, by_expert.flatten(1), experts.flatten(1, 2))
+        around = around.view(block.csr.n_dst, *experts.shape[1:]).sum(1)
+        return self._attention(number).with_own(block, h, around)
