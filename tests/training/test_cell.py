@@ -61,6 +61,8 @@ def test_twins_are_one_model_a_target(market_graph: TrainingGraph, tmp_path: Pat
     assert set(fits) == {n for n, t in market_graph.meta.tasks.items() if t.role == "target"}
     trained(market_graph, cell.name, tmp_path / "run")
     assert (tmp_path / "run" / "seed-0" / "click.safetensors").is_file()
+    model = open_run(tmp_path / "run").model(market_graph.store, 0, fit="click")
+    assert list(model.tasks) == ["click"]
 
 
 def test_search_gives_every_cell_the_same_number_of_trials(

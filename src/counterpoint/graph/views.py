@@ -158,6 +158,8 @@ class TrainingGraph:
         self.etype = edges["etype"].to(self.device, torch.int64)
         derived = [relation.derived for relation in self.meta.relations]
         self.derived = torch.tensor(derived, dtype=torch.bool, device=self.device)
+        apart = store.left_out if store.left_out is not None else np.zeros(self.meta.n_nodes, bool)
+        self.left_out = torch.from_numpy(apart)  # where objectives draw: on the CPU
         counts = torch.tensor([t.count for t in self.meta.node_types])
         self.node_type = torch.repeat_interleave(torch.arange(len(counts)), counts).to(self.device)
         self.inputs = {t.name: self._type_input(t.name, t.count) for t in self.meta.node_types}

@@ -222,18 +222,18 @@ class Run:
         """Metric parts of one task, split and seed."""
         return read_parts(self.path / f"seed-{seed}" / f"{task}.{split}.parquet")
 
-    def model(self, store: GraphStore, seed: int) -> Model:
-        """The joint model of one seed, with its weights."""
-        settings = TrainSettings.model_validate(self.config["settings"][JOINT])
+    def model(self, store: GraphStore, seed: int, fit: str = JOINT) -> Model:
+        """The model of one seed, with its weights; ``fit`` names the task of a twin."""
+        settings = TrainSettings.model_validate(self.config["settings"][fit])
         model = make_model(
             self.cell.architecture,
             self.cell.encoder,
             store.meta,
-            store.meta.trained,
+            fits_of(self.cell, store.meta.trained)[fit],
             settings.encoder,
             settings.sharing,
         )
-        load_parameters(self.path / f"seed-{seed}" / f"{JOINT}.safetensors", model)
+        load_parameters(self.path / f"seed-{seed}" / f"{fit}.safetensors", model)
         return model
 
 
