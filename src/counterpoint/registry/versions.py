@@ -141,13 +141,20 @@ def load_version(tracking: Tracking, model: str, version: int | str) -> Bundle:
     Raises:
         UserError: no such version, or the stored bundle is not the one that was registered.
     """
+    from mlflow.exceptions import MlflowException
+
     found = version_of(tracking, model, version)
-    with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
-        bundle = read_bundle(folder)
+    name = f"{tracking.public_uri}: the stored bundle of {model} version {found.version}"
+    try:
+        with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
+            bundle = read_bundle(folder)
+    except (MlflowException, OSError) as fault:
+        reason = redacted(" ".join(str(fault).split()))[:200]
+        raise UserError(f"{name} is lost ({reason}); run the register stage again") from None
     if bundle.digest != found.tags.get(f"{PREFIX}bundle_digest"):
         raise UserError(
-            f"{tracking.public_uri}: the stored bundle of {model} version {found.version} is not "
-            "the one that was registered; register it again, and find out who changed it"
+            f"{name} is not the one that was registered; register it again, and find out who "
+            "changed it"
         )
     return bundle
 
