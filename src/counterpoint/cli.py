@@ -1,16 +1,18 @@
 """The command line: parses, calls a stage, prints."""
 
-import json
 import os
 import sys
 import traceback
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from counterpoint.cli_lineage import lineage_app
+from counterpoint.cli_models import models_app
+from counterpoint.cli_options import Json, ParamsFile, Work, print_json
 from counterpoint.errors import UserError
 
 app = typer.Typer(
@@ -20,9 +22,7 @@ app = typer.Typer(
     help="Train several tasks on one graph; prove that no task pays more than its margin.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: check, import, plant.")
-models_app = typer.Typer(no_args_is_help=True, help="The registered model: promote, roll back.")
 pipeline_app = typer.Typer(no_args_is_help=True, help="DVC and Kubeflow Pipelines.")
-lineage_app = typer.Typer(no_args_is_help=True, help="Where results come from.")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(pipeline_app, name="pipeline")
@@ -30,9 +30,6 @@ app.add_typer(lineage_app, name="lineage")
 
 console = Console(stderr=True)
 Folder = Annotated[Path, typer.Argument(help="A data-set folder.")]
-Work = Annotated[Path, typer.Option(help="Folder of all artefacts.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 class _Progress:
@@ -57,10 +54,6 @@ class _Progress:
             self.status.update(f"{self.title}: {line}")
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=True))
-
-
 @data_app.command("check", epilog="Example: counterpoint data check my-data")
 def data_check(folder: Folder, as_json: Json = False) -> None:
     """Explain every structural fault of a data-set folder, a line each."""
@@ -69,7 +62,7 @@ def data_check(folder: Folder, as_json: Json = False) -> None:
 
     found = faults(open_folder(folder))
     if as_json:
-        _print_json({"folder": str(folder), "faults": found})
+        print_json({"folder": str(folder), "faults": found})
     if found and not as_json:
         raise UserError(*found)
     if found:
@@ -207,83 +200,6 @@ def pipeline_run(
         )
     run_local(Path.cwd(), read_params(params), root)
     print(f"The pipeline's artefacts are in {root}.")
-
-
-def _tracking(work: Path) -> Any:
-    from counterpoint.registry.tracking import connect
-
-    return connect(work)
-
-
-Model = Annotated[str, typer.Option(help="Name of the registered model.")]
-
-
-@models_app.command("list")
-def models_list(model: Model = "counterpoint", work: Work = Path("work")) -> None:
-    """Versions with verdicts and aliases."""
-    from counterpoint.stages.summary import versions_table
-
-    Console().print(versions_table(_tracking(work), model))
-
-
-@models_app.command(
-    "promote", epilog="Example: counterpoint models promote candidate --expect-champion none"
-)
-def models_promote(
-    version: Annotated[str, typer.Argument(help="Version number or alias.")],
-    expect_champion: Annotated[
-        str, typer.Option(help="The version that is champion now, or none.")
-    ],
-    override: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Promote without a promote verdict.")
-    ] = None,
-    model: Model = "counterpoint",
-    work: Work = Path("work"),
-) -> None:
-    """Move the alias champion, if nobody else has moved it."""
-    from counterpoint.registry.promotion import promote
-
-    expected = None if expect_champion == "none" else _number(expect_champion)
-    move = promote(
-        _tracking(work), model, version, expect_champion=expected, override_reason=override
-    )
-    print(f"champion is version {move.version}, before: {move.before or 'none'}.")
-
-
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise UserError(f"--expect-champion {text!r}: a version number, or none")
-    return int(text)
-
-
-@models_app.command("rollback", epilog='Example: counterpoint models rollback --why "wrong prices"')
-def models_rollback(
-    why: Annotated[str, typer.Option(help="The reason; it is recorded.")],
-    model: Model = "counterpoint",
-    work: Work = Path("work"),
-) -> None:
-    """Make the previous champion champion again."""
-    from counterpoint.registry.promotion import rollback
-
-    move = rollback(_tracking(work), model, why)
-    print(f"champion is version {move.version} again, before: {move.before or 'none'}.")
-
-
-@models_app.command("history")
-def models_history(model: Model = "counterpoint", work: Work = Path("work")) -> None:
-    """Every move of champion: who, when, why."""
-    from counterpoint.registry.promotion import history
-
-    _print_json([move.model_dump(mode="json") for move in history(_tracking(work), model)])
-
-
-@lineage_app.command("verify")
-def lineage_verify(work: Work = Path("work")) -> None:
-    """Rehash every artefact of a work folder."""
-    from counterpoint.registry.lineage import verify
-
-    for name, digest in verify(work).items():
-        print(f"{digest[:12]}  {name}")
 
 
 def main() -> None:

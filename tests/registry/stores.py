@@ -80,8 +80,8 @@ def mlflow_server(database: Path, folder: Path) -> Iterator[str]:
         _await_answer(server, port, folder / "server.log")
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=30)
+        os.killpg(server.pid, 9)  # asked kindly it takes half a minute
+        server.wait()
 
 
 def _await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

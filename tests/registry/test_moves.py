@@ -96,9 +96,7 @@ def test_a_changed_entry_and_a_gap_are_noticed():
     assert Log("m", [two, three]).faults() == ["m: move 1 before 2 is gone"]
     assert Log("m", [three]).faults() == ["m: move 1.. before 3 is gone"]
     forged = one.model_copy(update={"who": "eve"})
-    assert Log("m", [forged, two, three]).faults() == [
-        "m: move 1 was changed after it was written"
-    ]
+    assert Log("m", [forged, two, three]).faults() == ["m: move 1 was changed after it was written"]
 
 
 def test_what_is_no_entry_is_one_clear_line(tracking, model):

@@ -108,7 +108,9 @@ def test_a_champion_is_replaced_after_a_test_against_it_and_not_without(registry
     with pytest.raises(UserError, match="version 2 was not tested against version 1, the champion"):
         promote(registry, MODEL, 2, expect_champion=1)
     judge = judged("fail")
-    line = r"did not pass against version 1, the champion \(buy: not shown non-inferior\); to promote"
+    line = (
+        r"did not pass against version 1, the champion \(buy: not shown non-inferior\); to promote"
+    )
     with pytest.raises(UserError, match=line):
         promote(registry, MODEL, 2, expect_champion=1, judge=judge)
     assert judge.asked == [(2, 1)]
@@ -122,7 +124,9 @@ def test_a_champion_is_replaced_after_a_test_against_it_and_not_without(registry
 
 def test_the_first_champion_needs_no_test_against_another(registry):
     judge = judged("fail")
-    assert promote(registry, MODEL, 1, expect_champion=None, judge=judge).evidence.comparison is None
+    assert (
+        promote(registry, MODEL, 1, expect_champion=None, judge=judge).evidence.comparison is None
+    )
     assert judge.asked == []
 
 
@@ -147,7 +151,9 @@ def test_a_mover_that_died_before_the_alias_has_moved_it_all_the_same(registry, 
         with pytest.raises(ZeroDivisionError):
             promote(registry, MODEL, 2, expect_champion=None)
     assert "champion" not in aliases(registry, MODEL)
-    with pytest.raises(UserError, match=r"the champion is 2, not none \(.* made version 2 champion"):
+    with pytest.raises(
+        UserError, match=r"the champion is 2, not none \(.* made version 2 champion"
+    ):
         promote(registry, MODEL, 1, expect_champion=None)
     assert repair(registry, MODEL) == {"champion": 2, "candidate": None}
     assert aliases(registry, MODEL) == {"champion": 2}

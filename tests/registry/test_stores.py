@@ -26,14 +26,23 @@ MOVERS = 20
 def store(
     request: pytest.FixtureRequest, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tracking]:
-    """A store of each kind with versions 1 to 3 of the model, all of them to be promoted."""
-    work = tmp_path_factory.mktemp(request.param)
-    if request.param == "postgresql":
+    """A store of each kind with versions 1 to 3 of the model, all of them to be promoted.
+
+    The twenty movers are threads of one process, and SQLAlchemy gives a process 15 connections at
+    once; MLflow takes a second one, while it holds the first, to say that a name is taken.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", str(2 * MOVERS))
+        yield from opened(request.param, empty_store, tmp_path_factory.mktemp(request.param))
+
+
+def opened(kind: str, empty_store: Path, work: Path) -> Iterator[Tracking]:
+    if kind == "postgresql":
         with postgres() as address:
             yield with_versions(connect(work, address), work)
         return
     shutil.copy(empty_store, work)
-    if request.param == "sqlite":
+    if kind == "sqlite":
         yield with_versions(connect(work, f"sqlite:///{work}/mlflow.db"), work)
         return
     with mlflow_server(work / "mlflow.db", work) as address:
@@ -88,7 +97,9 @@ def test_promotion_rollback_and_repair(store):
     promote(store, MODEL, second, expect_champion=first, judge=passing)
     standing = aliases(store, MODEL)
     assert (standing["champion"], standing["previous"]) == (second, first)
-    assert load_version(store, MODEL, "champion").digest == load_version(store, MODEL, second).digest
+    assert (
+        load_version(store, MODEL, "champion").digest == load_version(store, MODEL, second).digest
+    )
     rollback(store, MODEL, "clicks fell")
     log = read_log(store, MODEL)
     assert [move.version for move in log.moves] == [first, second, first]

@@ -40,6 +40,7 @@ def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, r
         "counterpoint.model_digest": model_digest(0.0),
         "counterpoint.bundle_digest": record.bundle_digest,
         "counterpoint.report_digest": record.report_digest,
+        "counterpoint.card_digest": record.card_digest,
         "counterpoint.seeds": "0 1",
         "counterpoint.git_commit": "c",
     }

@@ -34,4 +34,4 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele et al. 2014): makes (a, b) another word than (b, a)."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    return np.asarray(words ^ (words >> np.uint64(31)))

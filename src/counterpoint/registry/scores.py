@@ -72,10 +72,9 @@ def task_scores(
     if found.head == "linear":
         logits = taken(tensors[f"{task}.logits"], rows[0])
     else:
-        vectors, biases = (
-            [taken(tensors[f"{task}.{side}{kind}"], at) for side, at in zip(SIDES, rows, strict=True)]
-            for kind in ("", "_bias")
-        )
+        ends = list(zip(SIDES, rows, strict=True))
+        vectors = [taken(tensors[f"{task}.{side}"], at) for side, at in ends]
+        biases = [taken(tensors[f"{task}.{side}_bias"], at) for side, at in ends]
         products = np.einsum("nk,nk->n", *vectors)
         logits = (products + biases[0] + biases[1] + tensors[f"{task}.bias"])[:, None]
     scores = _activation(found.kind, logits.astype(np.float64))
@@ -97,7 +96,7 @@ def entity_rows(bundle: Bundle, task: str, frame: "pd.DataFrame") -> list[np.nda
 
 def taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """``array[rows]`` [n, ...] with the mean of the array where a row is −1."""
-    found = array[rows]
+    found: np.ndarray = array[rows]
     if (rows < 0).any():
         found[rows < 0] = array.mean(axis=0)
     return found

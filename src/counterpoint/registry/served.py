@@ -17,7 +17,6 @@ from counterpoint.registry.scores import TOLERANCE, example_frame, example_score
 from counterpoint.registry.tracking import Tracking, without_mlflow_warnings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
 

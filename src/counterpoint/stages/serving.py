@@ -75,9 +75,7 @@ def _examples(
     ]
 
 
-def trained_rows(
-    store: GraphStore, name: str, ids: dict[str, np.ndarray]
-) -> np.ndarray:
+def trained_rows(store: GraphStore, name: str, ids: dict[str, np.ndarray]) -> np.ndarray:
     """Identities of the entities that training had of one task, sorted, each once ``[n]``."""
     entity = store.rows(name, "train").entity
     return np.unique(entity_hashes(store.meta.tasks[name].node_types, entity, ids))
