@@ -5,14 +5,23 @@ import sys
 import traceback
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from counterpoint.cli_lineage import lineage_app
 from counterpoint.cli_models import models_app
-from counterpoint.cli_options import Json, ParamsFile, Work, print_json
+from counterpoint.cli_options import (
+    Graph,
+    Json,
+    Model,
+    ParamsFile,
+    Version,
+    Work,
+    print_json,
+    tracking_of,
+)
 from counterpoint.errors import UserError
 
 app = typer.Typer(
@@ -30,6 +39,9 @@ app.add_typer(lineage_app, name="lineage")
 
 console = Console(stderr=True)
 Folder = Annotated[Path, typer.Argument(help="A data-set folder.")]
+
+
+DRIFT = 3  # exit code: the command worked, and says that something drifted
 
 
 class _Progress:
@@ -164,6 +176,82 @@ def run(
         if stage.output == "evaluation":
             _last_words(stage.output, folder)
     _last_words("registration", folder)
+
+
+@app.command(
+    epilog="Example: counterpoint score champion --task click --from pairs.parquet --to scores"
+)
+def score(
+    version: Version,
+    task: Annotated[str, typer.Option(help="Task of the model.")],
+    source: Annotated[Path, typer.Option("--from", help="Parquet: src and dst, or id.")],
+    target: Annotated[Path, typer.Option("--to", help="Folder of scores to make.")],
+    unknown: Annotated[
+        Literal["refuse", "average"],
+        typer.Option(help="Rows with a node that the model does not know."),
+    ] = "refuse",
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+    as_json: Json = False,
+) -> None:
+    """Score the entities of a parquet file with a registered version."""
+    from counterpoint.registry.batch import score_file
+
+    tracking = tracking_of(work)
+    with _Progress(f"scoring {source.name}"):
+        scored = score_file(tracking, model, version, task, source, target, unknown)
+    question = scored.question
+    if as_json:
+        counts = {"rows": scored.rows, "unknown_rows": scored.unknown_rows, "fresh": scored.fresh}
+        print_json({**question.model_dump(), **counts, "folder": str(target)})
+        return
+    made = "is made" if scored.fresh else "was there already"
+    print(
+        f"{target} {made}: {scored.rows:,} rows of {task} by version {question.version}, "
+        f"{scored.unknown_rows:,} with a node that it does not know"
+    )
+
+
+@app.command(epilog="Example: counterpoint monitor champion --work work --to drift")
+def monitor(
+    version: Version = "champion",
+    data: Annotated[
+        Path | None, typer.Option(help="Data-set folder of today; none: the work folder's.")
+    ] = None,
+    graph: Graph = None,
+    target: Annotated[Path, typer.Option("--to", help="Folder to make.")] = Path("drift"),
+    params: ParamsFile = Path("params.yaml"),
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+    as_json: Json = False,
+) -> None:
+    """Compare today's data, graph and predictions with a version's; exit code 3 says drift."""
+    from counterpoint.evaluation.drift import DriftSettings
+    from counterpoint.stages.monitor import monitor as compared
+    from counterpoint.stages.params_file import read_params
+
+    values = read_params(params).monitor if params.is_file() else {}
+    settings = DriftSettings.model_validate(values)
+    tracking = tracking_of(work)
+    with _Progress(f"monitoring {model}"):
+        drift = compared(
+            tracking,
+            model,
+            version,
+            data or work / "data",
+            graph or work / "graph",
+            target,
+            settings,
+        )
+    if as_json:
+        print_json({**drift.model_dump(mode="json"), "drifted": drift.drifted})
+    else:
+        for name in drift.drifted:
+            print(f"drifted: {name}")
+        found = f"{len(drift.drifted)} drifted" if drift.drifted else "no drift"
+        print(f"{model} version {drift.version}: {found}; {target / 'drift.html'}")
+    if drift.drifted:
+        raise typer.Exit(DRIFT)
 
 
 @pipeline_app.command("dvc", epilog="Example: counterpoint pipeline dvc > dvc.yaml")

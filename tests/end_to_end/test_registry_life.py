@@ -1,7 +1,11 @@
 """The life of a registered model: three versions, promotion, rollback, and what verify catches."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,14 @@ import yaml
 
 from counterpoint import cli
 from counterpoint.data.folder import open_folder
-from counterpoint.files import new_folder
+from counterpoint.files import new_folder, read_json
 from counterpoint.graph.build import BuildSettings, build_graph
+from counterpoint.registry.served import stored
+from counterpoint.registry.tracking import connect
+from counterpoint.registry.versions import logged_model_id, version_of
 from counterpoint.stages.params import Params
 from counterpoint.stages.runner import calls, run_if_needed
+from tests.registry.stores import await_answer, free_port
 
 MODEL = "counterpoint"
 PARAMS = {
@@ -219,3 +227,80 @@ def test_what_a_later_run_replaced_is_said_and_is_no_break(counterpoint: Command
     assert states["data"] == states["graph"] == states["version"] == "whole"
     assert states["metrics"] == "not here"
     assert "broken" not in states.values()
+
+
+def test_scores_of_a_file_are_made_once(counterpoint: Command, work: Path, tmp_path: Path) -> None:
+    import polars as pl
+
+    source, target = work / "data" / "tasks" / "click.parquet", tmp_path / "scores"
+    command = ("score", "3", "--task", "click", "--from", str(source), "--to", str(target))
+    code, out, _ = counterpoint(*command)
+    assert code == 0
+    assert out.startswith(f"{target} is made: {len(pl.read_parquet(source)):,} rows of click by")
+    code, out, _ = counterpoint(*command, "--json")
+    assert (code, json.loads(out)["fresh"]) == (0, False)
+    assert pl.read_parquet(target / "scores.parquet")["probability"].is_between(0, 1).all()
+    code, _, err = counterpoint(*command[:3], "like", *command[4:])
+    assert code == 2
+    assert "task 'like': none of counterpoint version 3, which has click" in err
+
+
+def test_monitor_is_silent_on_the_same_data_and_names_what_drifted(
+    counterpoint: Command, work: Path, tmp_path: Path
+) -> None:
+    import polars as pl
+
+    target = tmp_path / "drift"
+    code, out, _ = counterpoint("monitor", "3", "--to", str(target))
+    assert (code, out) == (0, f"counterpoint version 3: no drift; {target / 'drift.html'}\n")
+    drift = json.loads((target / "drift.json").read_text())
+    assert {one["name"] for one in drift["predictions"]} == {"click", "conversion", "complaint"}
+    assert all(one["psi"] == pytest.approx(0, abs=1e-9) for one in drift["features"])
+    assert drift["facts"]
+    shutil.copytree(work / "data", tmp_path / "data")
+    schema = yaml.safe_load((tmp_path / "data" / "dataset.yaml").read_text())
+    node_type, feature = next(
+        (name, feature["name"])
+        for name, declared in schema["node_types"].items()
+        for feature in declared.get("features", [])
+        if feature["kind"] == "numeric"
+    )
+    table = tmp_path / "data" / "nodes" / f"{node_type}.parquet"
+    moved = pl.col(feature) + 2 * pl.col(feature).std()
+    pl.read_parquet(table).with_columns(moved).write_parquet(table)
+    today = ("--data", str(tmp_path / "data"), "--to", str(target))
+    code, out, _ = counterpoint("monitor", "3", *today)
+    assert code == 3
+    assert out.startswith(f"drifted: feature {node_type}.{feature}\n")
+
+
+def test_a_scoring_server_answers_the_stored_request(work: Path, tmp_path: Path) -> None:
+    """`mlflow models serve` in a process of its own, asked what docs/registry.md asks."""
+    port = free_port()
+    uri = f"sqlite:///{work / 'mlflow.db'}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    command += ["--model-uri", f"models:/{MODEL}/3", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    try:
+        await_answer(server, port, tmp_path / "log")
+        tracking = connect(work)
+        with stored(tracking, logged_model_id(version_of(tracking, MODEL, 3))) as folder:
+            request = (folder / "serving_input_example.json").read_bytes()
+            examples = read_json(folder / "artifacts" / "bundle" / "examples.json")
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            data=request,
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            found = [row["probability"] for row in json.load(answer)["predictions"]]
+        task = json.loads(request)["dataframe_split"]["data"][0][0]
+        stated = [example["score"] for example in examples if example["task"] == task]
+        assert found == pytest.approx(stated, rel=1e-5)
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait()

@@ -64,10 +64,14 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def mlflow_server(database: Path, folder: Path) -> Iterator[str]:
-    """An MLflow server of two processes over an sqlite file, artefacts through it."""
+    """An MLflow server over an sqlite file, artefacts through it.
+
+    Of one process: uvicorn kills those of several that are busy for five seconds, as an import of
+    MLflow is on a loaded machine.
+    """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "2"]
+    command += ["--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -77,14 +81,15 @@ def mlflow_server(database: Path, folder: Path) -> Iterator[str]:
             command, stdout=log, stderr=log, env=environment, start_new_session=True
         )
     try:
-        _await_answer(server, port, folder / "server.log")
+        await_answer(server, port, folder / "server.log")
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, 9)  # asked kindly it takes half a minute
         server.wait()
 
 
-def _await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until something listens on the port, or fail with the end of the log."""
     for _ in range(ANSWER_SECONDS * 5):
         assert server.poll() is None, log.read_text()[-2000:]
         with socket.socket() as attempt:

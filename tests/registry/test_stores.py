@@ -26,7 +26,7 @@ MOVERS = 20
 def store(
     request: pytest.FixtureRequest, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tracking]:
-    """A store of each kind with versions 1 to 3 of the model, all of them to be promoted.
+    """A store of each kind with versions 1 and 2 of the model, both of them to be promoted.
 
     The twenty movers are threads of one process, and SQLAlchemy gives a process 15 connections at
     once; MLflow takes a second one, while it holds the first, to say that a name is taken.
@@ -51,7 +51,7 @@ def opened(kind: str, empty_store: Path, work: Path) -> Iterator[Tracking]:
 
 def with_versions(tracking: Tracking, work: Path) -> Tracking:
     run = tracking.client.create_run(experiment_id(tracking, "stores")).info.run_id
-    for shift in range(3):
+    for shift in range(2):
         candidate = make_candidate(work / str(shift), f"cell{shift}", "promote", shift)
         register_candidate(tracking, MODEL, candidate, run, {})
     return tracking
@@ -63,7 +63,7 @@ def passing(challenger: int, champion: int) -> Comparison:
 
 def test_of_twenty_at_once_one_wins_and_nineteen_say_who_did(store, monkeypatch):
     """All have read the log when the first writes; each gives itself a name."""
-    barrier = Barrier(MOVERS, timeout=300)
+    barrier = Barrier(MOVERS, timeout=120)
     append = promotion.append
 
     def together(tracking, model, move):
@@ -72,18 +72,27 @@ def test_of_twenty_at_once_one_wins_and_nineteen_say_who_did(store, monkeypatch)
 
     def mover(number: int) -> str:
         try:
-            move = promote(store, MODEL, number % 3 + 1, expect_champion=None)
+            return attempt(number)
+        except Exception:
+            barrier.abort()
+            raise
+
+    def attempt(number: int) -> str:
+        try:
+            move = promote(store, MODEL, number % 2 + 1, expect_champion=None)
         except UserError as fault:
             return str(fault)
-        assert move.version == number % 3 + 1
+        assert move.version == number % 2 + 1
         return "won"
 
     with monkeypatch.context() as patched:
         patched.setattr(promotion, "append", together)
+        # twenty times fetching and scoring the model has no part in the race
+        patched.setattr(promotion, "_working_bundle", lambda *_: None)
         with ThreadPoolExecutor(MOVERS) as pool:
             said = list(pool.map(mover, range(MOVERS)))
     assert said.count("won") == 1
-    champion = said.index("won") % 3 + 1
+    champion = said.index("won") % 2 + 1
     (move,) = read_log(store, MODEL).moves
     assert move.version == champion
     losers = [line for line in said if line != "won"]
@@ -93,7 +102,7 @@ def test_of_twenty_at_once_one_wins_and_nineteen_say_who_did(store, monkeypatch)
 
 def test_promotion_rollback_and_repair(store):
     first = read_log(store, MODEL).champion
-    second = first % 3 + 1
+    second = first % 2 + 1
     promote(store, MODEL, second, expect_champion=first, judge=passing)
     standing = aliases(store, MODEL)
     assert (standing["champion"], standing["previous"]) == (second, first)

@@ -20,7 +20,7 @@ from counterpoint.evaluation.report import (
     verdict_sentence,
 )
 from counterpoint.evaluation.slices import Slice
-from counterpoint.files import json_text, read_json, write_manifest, write_text
+from counterpoint.files import read_json, write_json, write_text
 from counterpoint.metrics import Parts
 
 CARD_JSON, CARD_MARKDOWN = "card.json", "card.md"
@@ -105,11 +105,10 @@ def limits(verdict: Verdict, candidates: str, lineage: Mapping[str, str]) -> lis
     return found
 
 
-def write_card(folder: Path, card: Card) -> str:
-    """Write card.json, card.md and a manifest into an empty folder; return its digest."""
-    write_text(folder / CARD_JSON, json_text(card.model_dump(mode="json")))
+def write_card(folder: Path, card: Card) -> None:
+    """Write card.json and card.md."""
+    write_json(folder / CARD_JSON, card.model_dump(mode="json"))
     write_text(folder / CARD_MARKDOWN, markdown(card))
-    return write_manifest(folder)
 
 
 def read_card(folder: Path) -> Card:

@@ -90,7 +90,7 @@ def entity_rows(bundle: Bundle, task: str, frame: "pd.DataFrame") -> list[np.nda
         bundle.ids[node_type].rows(
             _column(frame, column, f"task {task!r} needs the id of a {node_type}")
         )
-        for node_type, column in zip(entity, _id_columns(entity), strict=True)
+        for node_type, column in zip(entity, id_columns(entity), strict=True)
     ]
 
 
@@ -143,7 +143,8 @@ def _activation(kind: TaskKind, logits: np.ndarray) -> np.ndarray:
     return sigmoid if kind is TaskKind.MULTILABEL else sigmoid[:, 0]
 
 
-def _id_columns(entity: tuple[str, ...]) -> tuple[str, ...]:
+def id_columns(entity: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that name an entity."""
     return SIDES if len(entity) == 2 else ("id",)
 
 
@@ -151,7 +152,7 @@ def _refuse_unknown(
     bundle: Bundle, task: str, frame: "pd.DataFrame", rows: list[np.ndarray]
 ) -> None:
     entity = bundle.contents.tasks[task].entity
-    for node_type, column, found in zip(entity, _id_columns(entity), rows, strict=True):
+    for node_type, column, found in zip(entity, id_columns(entity), rows, strict=True):
         lost = np.flatnonzero(found < 0)
         if len(lost):
             first = np.asarray(frame[column], dtype=object)[lost[0]]

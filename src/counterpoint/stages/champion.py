@@ -88,7 +88,7 @@ def bundle_parts(bundle: Bundle, store: GraphStore, name: str) -> Parts:
     if task.kind is TaskKind.LINK:
         rank, n_candidates = _bundle_ranks(bundle, store, name, rows.entity)
         return Parts.of_ranks(cluster=cluster, row=row, rank=rank, n_candidates=n_candidates)
-    score = task_scores(bundle, name, _frame(store, task, rows.entity), "average")
+    score = task_scores(bundle, name, entity_frame(store, task, rows.entity), "average")
     return Parts(cast(Kind, task.kind.value), cluster, row, rows.label, score)
 
 
@@ -108,7 +108,7 @@ def _bundle_ranks(
     return ranks(store, name, pairs, *sides)
 
 
-def _frame(store: GraphStore, task: Task, entity: np.ndarray) -> "pd.DataFrame":
+def entity_frame(store: GraphStore, task: Task, entity: np.ndarray) -> "pd.DataFrame":
     """The entities by their external ids, as a request names them."""
     import pandas as pd
 
@@ -148,7 +148,7 @@ def _lacking(targets: Mapping[str, Task], card: Card, challenger: Bundle) -> lis
 
 def _unknown_note(name: str, store: GraphStore, bundle: Bundle, who: str) -> str | None:
     task, entity = store.meta.tasks[name], store.rows(name, "test").entity
-    known = entity_rows(bundle, name, _frame(store, task, entity))
+    known = entity_rows(bundle, name, entity_frame(store, task, entity))
     count = int(np.any([rows < 0 for rows in known], axis=0).sum())
     if not count:
         return None

@@ -7,6 +7,7 @@ from counterpoint.evaluation.gate import Verdict
 from counterpoint.evaluation.report import Report
 from counterpoint.files import read_json, verified_digest, write_manifest
 from counterpoint.graph.store import GraphStore, open_store
+from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.lineage import collect
 from counterpoint.registry.records import (
     CandidateRecord,
@@ -17,6 +18,7 @@ from counterpoint.registry.records import (
 from counterpoint.registry.register import register as registered
 from counterpoint.stages.judgement import open_runs
 from counterpoint.stages.model_card import model_card
+from counterpoint.stages.reference import write_reference
 from counterpoint.stages.serving import model_digest, write_served
 from counterpoint.stages.table import StageCall
 from counterpoint.training.cell import Run
@@ -41,6 +43,8 @@ def _candidate(
     card = call.output / "cards" / run.cell.name
     card.mkdir(parents=True)
     write_card(card, model_card(store, run, seed, verdict, report, lineage))
+    write_reference(card, store, read_bundle(bundle), call.inputs["evaluation"])
+    write_manifest(card)
     return CandidateRecord(
         cell=run.cell.name,
         seed=seed,
