@@ -118,11 +118,12 @@ def models_promote(
     """Make a version champion: verdict promote, not worse than the champion on today's test set."""
     from counterpoint.stages.champion import promoted
 
+    expected = None if expect_champion == "none" else _number(expect_champion)
     move = promoted(
         tracking_of(work),
         model,
         version,
-        expect_champion=None if expect_champion == "none" else _number(expect_champion),
+        expect_champion=expected,
         graph=graph_of(graph, work),
         override_reason=override,
     )

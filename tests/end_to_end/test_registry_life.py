@@ -298,7 +298,8 @@ def test_a_scoring_server_answers_the_stored_request(work: Path, tmp_path: Path)
         )
         with urllib.request.urlopen(asked, timeout=60) as answer:
             found = [row["probability"] for row in json.load(answer)["predictions"]]
-        task = json.loads(request)["dataframe_split"]["data"][0][0]
+        split = json.loads(request)["dataframe_split"]
+        task = split["data"][0][split["columns"].index("task")]
         stated = [example["score"] for example in examples if example["task"] == task]
         assert found == pytest.approx(stated, rel=1e-5)
     finally:

@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_file(registry, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"task": "like"}, "task 'like': none of batch version 1, which has click, buy"),
+        ({"task": "like"}, "task 'like': none of batch version 1, which has buy, churn"),
         ({"task": "churn"}, "pairs.parquet: column id is missing"),
         ({"version": "previous"}, "batch has no previous; promote a version first"),
         ({"version": 7}, "model 'batch' has no version 7; it has 1, 2"),
