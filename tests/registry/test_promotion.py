@@ -5,6 +5,7 @@ from counterpoint.registry import promotion, versions
 from counterpoint.registry.moves import Comparison, read_log
 from counterpoint.registry.promotion import promote, repair, resolved, rollback
 from counterpoint.registry.tracking import experiment_id
+from counterpoint.registry.verification import model_faults
 from counterpoint.registry.versions import aliases, load_version, register_candidate
 
 from .conftest import make_candidate
@@ -254,6 +255,23 @@ def test_a_stored_bundle_that_is_lost_is_not_promoted(registry, monkeypatch):
     with pytest.raises(UserError, match=r"the stored bundle of market version 1 is lost \(no such"):
         promote(registry, MODEL, 1, expect_champion=None, override_reason="hurry")
     assert versions_of_moves(registry) == []
+
+
+def test_a_champion_that_was_deleted_is_replaced_and_no_alias_names_it(registry, tmp_path):
+    run = registry.client.create_run(experiment_id(registry, "deleted")).info.run_id
+    for shift in (7, 8):
+        candidate = make_candidate(tmp_path / f"{shift}", "cell", "promote", shift)
+        register_candidate(registry, "deleted", candidate, run, {})
+    promote(registry, "deleted", 1, expect_champion=None)
+    registry.client.delete_model_version("deleted", "1")
+    assert repair(registry, "deleted") == {}
+    assert "move 1 names version 1, which is gone" in str(model_faults(registry, "deleted"))
+    promote(
+        registry, "deleted", 2, expect_champion=1, judge=judged("refused"), override_reason="gone"
+    )
+    assert aliases(registry, "deleted") == {"champion": 2}
+    with pytest.raises(UserError, match="'deleted' has no version 1; it has 2"):
+        rollback(registry, "deleted", "why not")
 
 
 def test_a_version_from_elsewhere_is_not_promoted(registry, tmp_path):

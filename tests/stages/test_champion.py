@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from counterpoint.errors import UserError
 from counterpoint.evaluation.evidence import GateSettings
 from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.id_index import IdIndex
@@ -111,6 +112,17 @@ def test_a_champion_that_was_trained_on_a_test_row_is_refused(versions, market_g
     assert f"click: 2 of {len(store.rows('click', 'test'))} test rows were in" in str(
         comparison.reasons
     )
+
+
+def test_against_a_champion_that_is_lost_nothing_is_shown(versions, market_graph, monkeypatch):
+    def lost(tracking, model, version):
+        if version == 1:
+            raise UserError("version 1 is lost")
+        return versions[version]
+
+    monkeypatch.setattr(champion, "load_version", lost)
+    comparison = of_versions(market_graph.store)[1]
+    assert (comparison.decision, comparison.reasons) == ("refused", ("version 1 is lost",))
 
 
 def test_a_target_that_the_challenger_was_not_judged_on_is_refused(versions, market_graph):

@@ -3,7 +3,7 @@
 The log (:mod:`counterpoint.registry.moves`) decides; the aliases follow it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from counterpoint.registry.versions import (
     PREVIOUS,
     aliases,
     load_version,
+    version_numbers,
     version_of,
 )
 
@@ -100,7 +101,7 @@ def repair(tracking: Tracking, model: str) -> dict[str, int | None]:
     changed: dict[str, int | None] = {}
     while True:
         log, standing = read_log(tracking, model), aliases(tracking, model)
-        wrong = alias_differences(log, standing)
+        wrong = alias_differences(log, standing, version_numbers(tracking, model))
         if not wrong:
             return changed
         for alias, version in wrong.items():
@@ -111,9 +112,15 @@ def repair(tracking: Tracking, model: str) -> dict[str, int | None]:
         changed |= wrong
 
 
-def alias_differences(log: Log, standing: dict[str, int]) -> dict[str, int | None]:
-    """Aliases that do not say what the log says → the version that they should name, if any."""
-    due = {CHAMPION: log.champion, PREVIOUS: log.previous}
+def alias_differences(
+    log: Log, standing: Mapping[str, int], versions: Collection[int]
+) -> dict[str, int | None]:
+    """Aliases that do not say what the log says → the version that they should name, if any.
+
+    ``versions`` are those that there are: an alias cannot name one that was deleted.
+    """
+    named = {CHAMPION: log.champion, PREVIOUS: log.previous}
+    due = {name: version if version in versions else None for name, version in named.items()}
     if standing.get(CANDIDATE) == log.champion:
         due[CANDIDATE] = None  # what was promoted is a candidate no more
     return {name: version for name, version in due.items() if standing.get(name) != version}

@@ -5,7 +5,7 @@ from counterpoint.registry.moves import read_log
 from counterpoint.registry.promotion import alias_differences
 from counterpoint.registry.scores import example_faults
 from counterpoint.registry.tracking import Tracking
-from counterpoint.registry.versions import aliases, all_versions, load_version, stored_card
+from counterpoint.registry.versions import aliases, load_version, stored_card, version_numbers
 
 
 def model_faults(tracking: Tracking, model: str) -> list[str]:
@@ -17,13 +17,12 @@ def model_faults(tracking: Tracking, model: str) -> list[str]:
         UserError: no such model.
     """
     standing, log = aliases(tracking, model), read_log(tracking, model)
-    faults = log.faults()
-    for alias, due in alias_differences(log, standing).items():
+    versions, faults = version_numbers(tracking, model), log.faults()
+    for alias, due in alias_differences(log, standing, versions).items():
         faults.append(
             f"{model}: alias {alias} is {standing.get(alias, 'none')}, the log says "
             f"{'none' if due is None else due}; `counterpoint models repair` puts it right"
         )
-    versions = [int(found.version) for found in all_versions(tracking, model)]
     for version in versions:
         faults += version_faults(tracking, model, version)
     faults += [

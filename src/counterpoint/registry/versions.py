@@ -119,7 +119,7 @@ def version_of(tracking: Tracking, model: str, version: int | str) -> "ModelVers
             return client.get_model_version(model, str(version))
         return client.get_model_version_by_alias(model, str(version))
     except MlflowException:
-        there = sorted(int(found.version) for found in all_versions(tracking, model))
+        there = version_numbers(tracking, model)
         has = f"it has {', '.join(map(str, there))}" if there else "it has none; register first"
         raise UserError(
             f"{tracking.public_uri}: model {model!r} has no version {version}; {has}"
@@ -135,6 +135,11 @@ def all_versions(tracking: Tracking, model: str) -> "list[ModelVersion]":
         token = page.token
         if not token:
             return found
+
+
+def version_numbers(tracking: Tracking, model: str) -> list[int]:
+    """The numbers of all versions, in order."""
+    return sorted(int(found.version) for found in all_versions(tracking, model))
 
 
 def aliases(tracking: Tracking, model: str) -> dict[str, int]:

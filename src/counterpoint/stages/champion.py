@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from counterpoint.data.schema import Task, TaskKind
+from counterpoint.errors import UserError
 from counterpoint.evaluation.artefact import ChampionEvidence, ChampionVerdict, against_champion
 from counterpoint.evaluation.card import Card, read_card
 from counterpoint.graph.store import GraphStore, open_store
@@ -60,12 +61,17 @@ def compared(
     know counts as the average node of its type, which is what batch scoring would answer.
 
     Raises:
-        UserError: the graph or a version is not there or not what it was.
+        UserError: the graph or the challenger is not there or not what it was.
     """
     store = open_store(graph)
     with stored_card(tracking, model, challenger) as folder:
         card = read_card(folder)
-    ours, theirs = (load_version(tracking, model, version) for version in (challenger, champion))
+    ours = load_version(tracking, model, challenger)
+    try:
+        theirs = load_version(tracking, model, champion)
+    except UserError as fault:  # a champion that is lost must not be champion for ever
+        verdict = ChampionVerdict(decision="refused", tasks=[], reasons=list(fault.faults))
+        return verdict, _comparison(verdict, store, [])
     targets = {name: task for name, task in store.meta.tasks.items() if task.role == "target"}
     lacking = _lacking(targets, card, ours)
     if lacking:
