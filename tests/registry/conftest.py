@@ -128,7 +128,7 @@ def make_candidate(folder: Path, cell: str, verdict: str, shift: float) -> Candi
     folder.mkdir(parents=True, exist_ok=True)
     card = folder / f"{cell}-card"
     card.mkdir()
-    write_json(card / "card.json", {"cell": cell, "verdict": verdict})
+    write_json(card / "card.json", {"cell": cell, "verdict": {"decision": verdict}})
     write_manifest(card)
     report = folder / f"{cell}.html"
     report.write_text(f"<p>{cell}: {verdict}</p>")

@@ -99,6 +99,17 @@ def test_hold_and_reject_need_an_override_that_is_recorded(registry, version, ve
     assert read_log(registry, MODEL).moves == [move]
 
 
+def test_a_tag_does_not_make_a_verdict(registry):
+    registry.client.set_model_version_tag(MODEL, "3", "counterpoint.verdict", "promote")
+    try:
+        with pytest.raises(UserError, match="market version 3 has the verdict hold"):
+            promote(registry, MODEL, 3, expect_champion=None)
+        (fault,) = model_faults(registry, MODEL)
+        assert fault.startswith("market version 3: tagged promote, but its card says hold; find")
+    finally:
+        registry.client.set_model_version_tag(MODEL, "3", "counterpoint.verdict", "hold")
+
+
 def test_an_override_that_was_not_needed_is_none(registry):
     move = promote(registry, MODEL, 1, expect_champion=None, override_reason="to be sure")
     assert not move.override

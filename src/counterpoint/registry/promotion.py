@@ -17,6 +17,7 @@ from counterpoint.registry.versions import (
     CHAMPION,
     PREVIOUS,
     aliases,
+    card_verdict,
     load_version,
     version_numbers,
     version_of,
@@ -60,12 +61,13 @@ def promote(
     if log.champion == number:
         raise UserError(f"{name} is the champion already; nothing to do")
     _working_bundle(tracking, model, number)
+    verdict = card_verdict(tracking, model, number)
     comparison = judge(number, log.champion) if judge and log.champion is not None else None
-    refusals = [f"{name} {why}" for why in _refusals(log, found, comparison)]
+    refusals = [f"{name} {why}" for why in _refusals(log, found, verdict, comparison)]
     if refusals and not override_reason:
         raise UserError(*(f"{line}; to promote it all the same, --override" for line in refusals))
     evidence = Evidence(
-        verdict=found.tags[f"{PREFIX}verdict"],
+        verdict=verdict,
         bundle_digest=found.tags[f"{PREFIX}bundle_digest"],
         report_digest=found.tags[f"{PREFIX}report_digest"],
         comparison=comparison,
@@ -153,10 +155,11 @@ def _expect(log: Log, expected: int | None) -> None:
         )
 
 
-def _refusals(log: Log, found: "ModelVersion", comparison: Comparison | None) -> list[str]:
+def _refusals(
+    log: Log, found: "ModelVersion", verdict: str, comparison: Comparison | None
+) -> list[str]:
     """Why the version may not be promoted without an override."""
-    number, verdict = int(found.version), found.tags.get(f"{PREFIX}verdict")
-    refusals = []
+    number, refusals = int(found.version), []
     if verdict != "promote":
         reasons = found.tags.get(f"{PREFIX}reasons", "")
         refusals.append(f"has the verdict {verdict} {reasons}".rstrip())

@@ -4,8 +4,14 @@ from counterpoint.errors import UserError
 from counterpoint.registry.moves import read_log
 from counterpoint.registry.promotion import alias_differences
 from counterpoint.registry.scores import example_faults
-from counterpoint.registry.tracking import Tracking
-from counterpoint.registry.versions import aliases, load_version, stored_card, version_numbers
+from counterpoint.registry.tracking import PREFIX, Tracking
+from counterpoint.registry.versions import (
+    aliases,
+    card_verdict,
+    load_version,
+    version_numbers,
+    version_of,
+)
 
 
 def model_faults(tracking: Tracking, model: str) -> list[str]:
@@ -42,8 +48,13 @@ def version_faults(tracking: Tracking, model: str, version: int) -> list[str]:
     except UserError as fault:
         faults += fault.faults
     try:
-        with stored_card(tracking, model, version):
-            pass
+        card = card_verdict(tracking, model, version)
+        stated = version_of(tracking, model, version).tags.get(f"{PREFIX}verdict")
+        if stated != card:
+            faults.append(
+                f"{model} version {version}: tagged {stated}, but its card says {card}; "
+                "find out who changed the tag"
+            )
     except UserError as fault:
         faults += fault.faults
     return faults

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from counterpoint.data.schema import Strict
 from counterpoint.errors import UserError
-from counterpoint.files import sha256_of_file, verified_digest
+from counterpoint.files import read_json, sha256_of_file, verified_digest
 from counterpoint.registry.bundle import Bundle, read_bundle
 from counterpoint.registry.records import CandidateRecord
 from counterpoint.registry.served import BUNDLE_PATH, log_model, stored
@@ -202,6 +202,16 @@ def stored_card(tracking: Tracking, model: str, version: int | str) -> Iterator[
         if verified_digest(folder) != found.tags.get(f"{PREFIX}card_digest"):
             raise UserError(f"{name} is not the one that was registered; register it again")
         yield folder
+
+
+def card_verdict(tracking: Tracking, model: str, version: int | str) -> str:
+    """The gate's verdict as the stored card states it; whoever may write tags can change the tag.
+
+    Raises:
+        UserError: as :func:`stored_card`.
+    """
+    with stored_card(tracking, model, version) as folder:
+        return str(read_json(folder / "card.json")["verdict"]["decision"])
 
 
 def logged_model_id(version: "ModelVersion") -> str:
