@@ -127,7 +127,7 @@ def make_cell(folder: Path, name: str) -> CellRecord:
 def make_candidate(folder: Path, cell: str, verdict: str, shift: float) -> CandidateRecord:
     folder.mkdir(parents=True, exist_ok=True)
     card = folder / f"{cell}-card"
-    card.mkdir()
+    card.mkdir(exist_ok=True)
     write_json(card / "card.json", {"cell": cell, "verdict": {"decision": verdict}})
     write_manifest(card)
     report = folder / f"{cell}.html"
