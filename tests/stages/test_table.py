@@ -29,7 +29,7 @@ def test_every_input_is_made_by_an_earlier_stage() -> None:
 
 def test_every_parameter_is_a_section_and_every_section_is_used() -> None:
     sections = {field.alias or name for name, field in Params.model_fields.items()}
-    used = {name for stage in STAGES for name in stage.params} | {"grid"}
+    used = {name for stage in STAGES for name in stage.params} | {"grid", "monitor"}
     assert used == sections
 
 

@@ -146,6 +146,13 @@ class GraphStore:
         arrays = self._rows[split]
         return TaskRows(arrays[f"{task}/entity"], arrays[f"{task}/label"])
 
+    def ids(self, node_type: str) -> np.ndarray:
+        """The user's ids of one node type ``[n]`` in row order: integers, or objects (strings)."""
+        import polars as pl
+
+        found = pl.read_parquet(self.path / "ids" / f"{node_type}.parquet")["id"]
+        return np.asarray(found.to_numpy())
+
     @property
     def held_out_facts(self) -> Any:
         """Cross-task overlap: a JSON list, one entry a task."""

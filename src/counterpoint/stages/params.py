@@ -56,6 +56,7 @@ class Params(Strict):
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(default=RegisterParams(), alias="register")
+    monitor: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:

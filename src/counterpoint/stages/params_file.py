@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from counterpoint.data.schema import one_line_faults, read_yaml
 from counterpoint.errors import UserError
+from counterpoint.evaluation.drift import DriftSettings
 from counterpoint.evaluation.evidence import GateSettings
 from counterpoint.graph.build import BuildSettings
 from counterpoint.stages.params import Params
@@ -29,6 +30,7 @@ def parsed_params(values: Any, source: Path) -> Params:
         for cell in cells:
             train_settings(params, cell)
         GateSettings.model_validate(params.evaluate.gate)
+        DriftSettings.model_validate(params.monitor)
     except ValidationError as fault:
         raise UserError(*one_line_faults(source, fault)) from None
     names = {cell.name for cell in cells}

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from counterpoint.data.schema import Task, TaskKind
+from counterpoint.data.schema import TaskKind
 from counterpoint.graph.negatives import is_member
+from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.parts import Kind, Parts
 from counterpoint.models.contract import Model, Representations, TaskBatch, probabilities
+from counterpoint.nn.heads import PairFactors
 from counterpoint.training.batches import flat_entities
 
 CHUNK = 512  # sources ranked at a time: bounds memory at CHUNK x candidates
@@ -36,7 +38,8 @@ def scored_parts(
     cluster = rows.entity[:, 0] if task.is_pair else rows.entity
     row = np.arange(len(rows), dtype=np.int64)
     if task.kind is TaskKind.LINK:
-        rank, n_candidates = _ranks(model, graph, representations, task_name, rows.entity)
+        src, dst = _factors(model, graph, representations[task_name], task_name)
+        rank, n_candidates = ranks(graph.store, task_name, rows.entity, src, dst)
         return Parts.of_ranks(cluster=cluster, row=row, rank=rank, n_candidates=n_candidates)
     entity = flat_entities(graph.meta, task, rows.entity).to(graph.device)
     label = torch.from_numpy(rows.label).to(graph.device)
@@ -46,48 +49,50 @@ def scored_parts(
     return Parts(cast(Kind, task.kind.value), cluster, row, rows.label, score)
 
 
-def _ranks(
-    model: Model,
-    graph: TrainingGraph,
-    representations: Representations,
-    task_name: str,
-    pairs: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean rank of each positive among its candidates, and their number."""
-    task = model.tasks[task_name]
-    h, meta = representations[task_name], graph.meta
-    sides = []
-    for side, node_type in zip(("src", "dst"), task.node_types, strict=True):
+def _factors(
+    model: Model, graph: TrainingGraph, h: Tensor, task_name: str
+) -> tuple[PairFactors, PairFactors]:
+    """Vectors and biases of all sources and all destinations of a pair task."""
+    meta, sides = graph.meta, []
+    for side, node_type in zip(("src", "dst"), model.tasks[task_name].node_types, strict=True):
         start = meta.offsets[node_type]
         sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
-    src, dst = sides
-    ranks, counts = [], []
+    return sides[0], sides[1]
+
+
+def ranks(
+    store: GraphStore, task_name: str, pairs: np.ndarray, src: PairFactors, dst: PairFactors
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean rank ``[n]`` of each positive pair ``[n, 2]`` among its candidates, and their number.
+
+    ``src`` and ``dst`` are those of all nodes of the task's types, in the store's order.
+    """
+    found, counts = [], []
     for start in range(0, len(pairs), CHUNK):
-        u, positive = torch.from_numpy(pairs[start : start + CHUNK]).to(h.device).unbind(1)
+        u, positive = torch.from_numpy(pairs[start : start + CHUNK]).to(dst.vector.device).unbind(1)
         everything = src.vector[u] @ dst.vector.T + dst.bias  # the source's bias moves no rank
         score = everything.gather(1, positive[:, None])
-        others, valid = _candidates(graph, task_name, task, pairs[start : start + CHUNK])
-        against = everything if others is None else everything.gather(1, others.to(h.device))
-        valid = valid.to(h.device)
+        others, valid = _candidates(store, task_name, pairs[start : start + CHUNK])
+        valid = valid.to(score.device)
+        against = everything if others is None else everything.gather(1, others.to(score.device))
         above = ((against > score) & valid).sum(1)
         ties = ((against == score) & valid).sum(1)
-        ranks.append(1 + above + ties / 2)
+        found.append(1 + above + ties / 2)
         counts.append(1 + valid.sum(1))
-    return torch.cat(ranks).cpu().numpy(), torch.cat(counts).cpu().numpy()
+    return torch.cat(found).cpu().numpy(), torch.cat(counts).cpu().numpy()
 
 
 def _candidates(
-    graph: TrainingGraph, task_name: str, task: Task, pairs: np.ndarray
+    store: GraphStore, task_name: str, pairs: np.ndarray
 ) -> tuple[Tensor | None, Tensor]:
     """Candidates ``[n, K]`` (None: all destinations), and which of them count ``[n, K] bool``.
 
     The positive itself does not count; in the full ranking neither do training positives.
     """
-    store = graph.store
     if store.meta.candidates != "all":
         others = store.candidates[task_name][pairs[:, 0]]
         return torch.from_numpy(others), torch.from_numpy(others != pairs[:, 1:])
-    n_dst = store.meta.count(task.node_types[1])
+    n_dst = store.meta.count(store.meta.tasks[task_name].node_types[1])
     train = store.rows(task_name, "train").entity
     seen = train[is_member(train[:, 0], np.unique(pairs[:, 0]))]
     valid = np.ones((len(pairs), n_dst), dtype=bool)
