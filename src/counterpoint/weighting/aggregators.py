@@ -76,7 +76,7 @@ class Aggregated(Weighting):
         names = sorted(self.tasks)  # rows in one order: a random aggregator goes by their number
         losses = in_order(problem.losses(problem.parameters), names)
         gradients = task_gradients(problem, losses)
-        there = gradients.norms() != 0
+        there = gradients.norms != 0
         rows = gradients.shared[there]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(self.seed + self.step))
