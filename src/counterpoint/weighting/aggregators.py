@@ -77,7 +77,7 @@ class Aggregated(Weighting):
         losses = in_order(problem.losses(problem.parameters), names)
         gradients = task_gradients(problem, losses)
         there = gradients.norms != 0
-        rows = gradients.shared[there]
+        rows = gradients.shared if there.all() else gradients.shared[there]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(self.seed + self.step))
             shared, found = self._aggregated(rows) if len(rows) > 1 else alone(rows)
