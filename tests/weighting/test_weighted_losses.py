@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from counterpoint.weighting.gradients import task_gradients
-from counterpoint.weighting.per_example import RandomState
+from counterpoint.weighting.per_example import along
 from counterpoint.weighting.weighted_losses import Rows, WeightedLosses
 
 SIZES = {"a": 5, "b": 3}
@@ -25,11 +25,10 @@ def problem(make_problem, draw):
     return made
 
 
-def weighted(problem, *, by_example: bool, method: str = "double", in_hand: bool = False):
+def weighted(problem, *, by_example: bool, method: str = "backward", in_hand: bool = False):
     counts = torch.tensor(list(SIZES.values())) if by_example else torch.ones(2, dtype=torch.int64)
     task = torch.arange(2).repeat_interleave(counts)
     empty = torch.empty(len(task), 0)
-    random = RandomState.now()
     losses = problem.losses(problem.parameters)
     return WeightedLosses(
         problem,
@@ -37,8 +36,8 @@ def weighted(problem, *, by_example: bool, method: str = "double", in_hand: bool
         Rows(empty, task, counts, torch.ones(len(task)), None),
         task_gradients(problem, losses) if in_hand else None,
         by_example,
-        method,
-        random,
+        method == "backward",
+        lambda u: along(lambda p: problem.losses(p).per_example, problem.parameters, u, method),
     )
 
 
@@ -64,11 +63,12 @@ def row_gradients(problem, *, by_example: bool) -> list[dict[str, torch.Tensor]]
 
 
 WAYS = [
+    (True, "backward", False),
     (True, "double", False),
     (True, "forward", False),
-    (False, "double", False),
+    (False, "backward", False),
     (False, "forward", False),
-    (False, "double", True),
+    (False, "backward", True),
 ]
 
 
@@ -79,7 +79,7 @@ def test_every_way_is_the_loop(problem, draw, by_example, method, in_hand):
     weights = draw(len(single), seed=50).abs()
     share = 1 / sought.rows.counts[sought.rows.task].double()
     u = {name: draw(*p.shape, seed=60 + k) for k, (name, p) in enumerate(single[0].items())}
-    total, along = sought.linear(weights)
+    total, derivative = sought.linear(weights)
     again = sought.gradient(weights)
     for name in problem.parameters:
         expected = sum(w * s * row[name] for w, s, row in zip(weights, share, single, strict=True))
@@ -87,15 +87,17 @@ def test_every_way_is_the_loop(problem, draw, by_example, method, in_hand):
         torch.testing.assert_close(again[name], expected, rtol=0, atol=1e-12)
         assert not total[name].requires_grad
     expected = torch.stack([sum((u[name] * row[name]).sum() for name in row) for row in single])
-    torch.testing.assert_close(along(u), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(derivative(u), expected, rtol=0, atol=1e-12)
 
 
 def test_losses_that_no_parameter_reaches_have_no_derivative(problem):
     fixed = problem.losses({name: p.detach() for name, p in problem.parameters.items()})
     object.__setattr__(problem, "losses", lambda parameters: fixed)
-    total, along = weighted(problem, by_example=True).linear(torch.ones(8, dtype=torch.float64))
+    total, derivative = weighted(problem, by_example=True).linear(
+        torch.ones(8, dtype=torch.float64)
+    )
     assert all(not part.any() for part in total.values())
-    assert along(dict(problem.parameters)).tolist() == [0.0] * 8
+    assert derivative(dict(problem.parameters)).tolist() == [0.0] * 8
 
 
 def test_the_model_is_not_evaluated_again(problem):
@@ -105,10 +107,10 @@ def test_the_model_is_not_evaluated_again(problem):
     object.__setattr__(
         problem, "losses", lambda parameters: (counted.append(1), whole(parameters))[1]
     )
-    for method, times in (("double", 1), ("forward", 2), ("difference", 3)):
+    for method, times in (("backward", 1), ("forward", 2), ("double", 2), ("difference", 3)):
         counted.clear()
-        _, along = weighted(problem, by_example=True, method=method).linear(
+        _, derivative = weighted(problem, by_example=True, method=method).linear(
             torch.ones(8, dtype=torch.float64)
         )
-        along(dict(problem.parameters))
+        derivative(dict(problem.parameters))
         assert len(counted) == times

@@ -56,7 +56,7 @@ class LearnedSettings(Strict):
     learning_rate: PositiveFloat = 1e-3
     normalise: Literal["none", "sum_to_T", "selar"] = "sum_to_T"
     virtual: VirtualStepSettings = VirtualStepSettings()
-    derivative: Method = "double"
+    derivative: Method = "backward"
 
 
 class LearnedWeighting(Weighting):
@@ -113,7 +113,7 @@ class LearnedWeighting(Weighting):
             rows,
             None if by_example else gradients,
             by_example,
-            self.settings.derivative == "double",
+            self.settings.derivative == "backward",
             partial(self.slopes, problem, losses, random),
         )
         raw = self.network.values(rows.z)

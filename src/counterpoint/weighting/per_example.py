@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from counterpoint.weighting.contract import Parameters
+from counterpoint.weighting.gradients import gradients_of
 
-Method = Literal["double", "forward", "difference"]
+Method = Literal["backward", "forward", "double", "difference"]
 PerExample = dict[str, Tensor]  # task -> [n]
 Function = Callable[[Parameters], PerExample]
 
@@ -64,15 +65,29 @@ def along(
 ) -> PerExample:
     """``<direction, gradient of the loss>`` of every example ``[n]``, evaluated anew.
 
-    ``forward`` is one pass in forward mode. ``difference`` takes two passes at a small distance
-    each side; its error is quadratic in the distance.
+    ``forward`` is one pass in forward mode. ``double`` goes back through the gradient of the sum of
+    losses times ones, by the ones. ``difference`` takes two passes at a small distance each side;
+    its error is quadratic in the distance.
     """
     own = {name: tensor.detach() for name, tensor in at.items()}
+    if method == "double":
+        return _by_double(losses, own, direction)
     if method == "difference":
         return _by_difference(losses, own, direction)
     with torch.no_grad():  # of reverse mode, which would keep a graph for nobody
         found: PerExample = torch.func.jvp(losses, (own,), (dict(direction),))[1]
     return found
+
+
+def _by_double(losses: Function, at: Parameters, direction: Mapping[str, Tensor]) -> PerExample:
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in at.items()}
+    per_example = losses(leaves)
+    rows = torch.cat(list(per_example.values()))
+    ones = torch.ones_like(rows, requires_grad=True)
+    found = gradients_of((ones * rows).sum(), leaves, list(leaves), create_graph=True)
+    sizes = [len(loss) for loss in per_example.values()]
+    by_task = torch.split(transposed(found, ones, direction), sizes)
+    return dict(zip(per_example, by_task, strict=True))
 
 
 def _by_difference(losses: Function, at: Parameters, direction: Mapping[str, Tensor]) -> PerExample:

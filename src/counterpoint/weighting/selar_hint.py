@@ -19,7 +19,7 @@ class SelarHintSettings(SelarSettings):
     """``hints`` are the networks that help, trained beside the model and thrown away after."""
 
     granularity: Literal["example"] = "example"
-    derivative: Literal["forward", "difference"] = "forward"
+    derivative: Literal["forward", "double", "difference"] = "forward"
     hints: HintSettings = HintSettings()
 
 
