@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from counterpoint.graph.ops import Csr
 from counterpoint.graph.store import GraphStore
@@ -16,13 +17,19 @@ class TypeInput:
     """Inputs of the nodes of one type.
 
     Shapes: ``ids [n]`` places within the type; ``dense [n, F]``; ``codes [n, C]``; ``bags`` one
-    :class:`Csr` ``[n, vocabulary]`` each.
+    :class:`Csr` ``[n, vocabulary]`` each. ``whole`` says that ids are all of the type, in order.
     """
 
     ids: Tensor
     dense: Tensor | None
     codes: Tensor | None
     bags: dict[str, Csr]
+    whole: bool = False
+
+    def of_nodes(self, table: Tensor) -> Tensor:
+        """Rows ``[n, d]`` of a table over all nodes of the type."""
+        # all rows need no gathering, nor scattering in each backward pass
+        return table if self.whole else embedding(self.ids, table)
 
     def to(self, device: torch.device) -> "TypeInput":
         """The same inputs on a device."""
@@ -31,6 +38,7 @@ class TypeInput:
             dense=None if self.dense is None else self.dense.to(device),
             codes=None if self.codes is None else self.codes.to(device),
             bags={name: bag.to(device) for name, bag in self.bags.items()},
+            whole=self.whole,
         )
 
     def at(self, rows: Tensor) -> "TypeInput":
@@ -108,6 +116,16 @@ class Block:
         csr = Csr(indptr, within[self.csr.indices[places]], len(src))
         return RelationEdges(number, dst_type, src_type, csr, places, dst, src)
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all edges into its destinations are there."""
+        return torch.equal(self.at_destinations(self.degree), self.csr.indptr.diff())
+
+    def at_destinations(self, values: Tensor) -> Tensor:
+        """Rows ``[n_dst, ...]`` of the destinations among the sources' ``[n_src, ...]``."""
+        # a slice that takes all would still be copied back into zeros by each backward pass
+        return values if len(values) == self.csr.n_dst else values[: self.csr.n_dst]
+
     def to(self, device: torch.device) -> "Block":
         """The same block on a device."""
         rest = (self.etype.to(device), self.degree.to(device), self.node_type.to(device))
@@ -177,7 +195,7 @@ class TrainingGraph:
             assert indices is not None
             bags[bag] = Csr(indptr, indices, size)
         ids = torch.arange(count, device=self.device)
-        return TypeInput(ids, array("dense"), array("codes"), bags)
+        return TypeInput(ids, array("dense"), array("codes"), bags, whole=True)
 
     @cached_property
     def _keys(self) -> Tensor:

@@ -101,7 +101,7 @@ class Model(nn.Module, ABC):
         """Logits of a batch ``[n]`` or ``[n, C]``."""
         h = representations[batch.task]
         sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
-        logits: Tensor = self.towers[batch.task](*(h[rows] for rows in sides))
+        logits: Tensor = self.towers[batch.task](*(h.index_select(0, rows) for rows in sides))
         condition = self.condition(batch.task)
         if condition is None:
             return logits

@@ -36,13 +36,13 @@ class GCN(nn.Module):
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        n_dst = block.csr.n_dst
         degree, sampled = _degrees(block, h)
         scale = (degree + 1).rsqrt()[:, None]
-        lift = (degree[:n_dst] / sampled)[:, None]
-        z = self.linear(h)
-        around = copy_sum(block.csr, z * scale) * lift
-        out: Tensor = (around + z[:n_dst] * scale[:n_dst]) * scale[:n_dst]
+        z = self.linear(h) * scale
+        around = copy_sum(block.csr, z)
+        if not block.is_whole:
+            around = around * (block.at_destinations(degree) / sampled)[:, None]
+        out: Tensor = (around + block.at_destinations(z)) * block.at_destinations(scale)
         return out
 
 

@@ -67,7 +67,7 @@ class GraphEncoder(nn.Module):
         for number, layer in enumerate(self.layers):
             if self.depth:
                 block = view.blocks[number]
-                own, out = h[: block.csr.n_dst], layer(block, h)
+                own, out = block.at_destinations(h), layer(block, h)
             else:
                 own, out = h, layer(h)
             last = number + 1 == len(self.layers)

@@ -42,7 +42,7 @@ class TypeProjection(nn.Module):
             assert isinstance(table, nn.Embedding)
             parts.append(neighbour_mean(bag, table.weight))
         if self.ids is not None:
-            parts.append(self.ids(inputs.ids))
+            parts.append(inputs.of_nodes(self.ids.weight))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
