@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Output
 
-from components import IMAGE
+from components import DATA_IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=DATA_IMAGE, install_kfp_package=False)
 def ingest(data: dict, data_out: Output[Artifact]) -> str:
     """Generate or copy the data set; returns its digest."""
     from counterpoint.stages.component import run_component

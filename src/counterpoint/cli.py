@@ -194,18 +194,21 @@ def pipeline_compile(
 @pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
 def pipeline_run(
     local: Annotated[bool, typer.Option("--local", help="Run here, by kfp.local.")] = False,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Each step in its image, not in this environment.")
+    ] = False,
     params: ParamsFile = Path("params.yaml"),
     root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
 ) -> None:
     """Run the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import run_local
+    from counterpoint.stages.kfp_local import run_local
     from counterpoint.stages.params_file import read_params
 
     if not local:
         raise UserError(
             "--local is needed: a cluster is given the compiled YAML (pipeline compile)"
         )
-    run_local(Path.cwd(), read_params(params), root)
+    run_local(Path.cwd(), read_params(params), root, docker)
     print(f"The pipeline's artefacts are in {root}.")
 
 

@@ -1,6 +1,5 @@
-"""Kubeflow Pipelines: compile the main job, or run it here without a cluster."""
+"""Kubeflow Pipelines: the main job of a checkout, compiled, and what it is given."""
 
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +11,7 @@ from counterpoint.stages.params import Params
 GOLDEN = "main_job.yaml"
 
 
-def _main_job(checkout: Path) -> Any:
+def main_job(checkout: Path) -> Any:
     """The pipeline of the checkout: components/ and pipelines/ are no part of the package."""
     if not (checkout / "pipelines" / "main_job.py").is_file():
         raise UserError(f"{checkout}: no pipelines/main_job.py; run this in a checkout")
@@ -27,27 +26,15 @@ def compile_pipeline(checkout: Path, target: Path) -> Path:
 
     target.mkdir(parents=True, exist_ok=True)
     path = target / GOLDEN
-    Compiler().compile(_main_job(checkout), str(path))
+    Compiler().compile(main_job(checkout), str(path))
     return path
 
 
 def pipeline_arguments(params: Params) -> dict[str, Any]:
-    """The pipeline's parameters: the sections of params.yaml; KFP's structs hold no None."""
-    return params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """The pipeline's parameters: the sections of params.yaml; KFP's structs hold no None.
 
-
-def run_local(checkout: Path, params: Params, root: Path) -> None:
-    """Run the pipeline by KFP's SubprocessRunner in this environment.
-
-    Artefacts go below ``root``; without a tracking server MLflow's sqlite file does too.
+    The tracking server is no parameter: a cluster configures it, and a run must not choose another.
     """
-    from kfp import local
-
-    arguments = pipeline_arguments(params)
-    if "tracking_uri" not in arguments["register"]:
-        uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
-        arguments["register"] = {**arguments["register"], "tracking_uri": uri}
-    python_path = os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])
-    os.environ["PYTHONPATH"] = python_path.rstrip(os.pathsep)
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-    _main_job(checkout)(**arguments)
+    values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    values["register"].pop("tracking_uri", None)
+    return values
