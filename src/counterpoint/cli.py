@@ -185,10 +185,12 @@ def pipeline_dvc() -> None:
 def pipeline_compile(
     output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
 ) -> None:
-    """Compile the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import compile_pipeline
+    """Compile the KFP pipeline of this checkout, without and with a GPU for what trains."""
+    from counterpoint.stages.kfp import COMPILED, compile_pipeline
 
-    print(f"{compile_pipeline(Path.cwd(), output)} is compiled.")
+    for name, gpus in COMPILED.items():
+        compile_pipeline(Path.cwd(), output / name, gpus)
+        print(f"{output / name} is compiled.")
 
 
 @pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")

@@ -8,26 +8,25 @@ from typing import Any
 from counterpoint.errors import UserError
 from counterpoint.stages.params import Params
 
-GOLDEN = "main_job.yaml"
+# compiled file to the accelerators of each task that trains
+COMPILED = {"main_job.yaml": 0, "main_job_gpu.yaml": 1}
 
 
-def main_job(checkout: Path) -> Any:
+def main_job(checkout: Path, gpus: int = 0) -> Any:
     """The pipeline of the checkout: components/ and pipelines/ are no part of the package."""
     if not (checkout / "pipelines" / "main_job.py").is_file():
         raise UserError(f"{checkout}: no pipelines/main_job.py; run this in a checkout")
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
-    return import_module("pipelines.main_job").main_job
+    return import_module("pipelines.main_job").main_job(gpus)
 
 
-def compile_pipeline(checkout: Path, target: Path) -> Path:
-    """Write the pipeline's IR YAML into the folder ``target``."""
+def compile_pipeline(checkout: Path, target: Path, gpus: int = 0) -> None:
+    """Write the pipeline's IR YAML, its platform spec behind it, to the file ``target``."""
     from kfp.compiler import Compiler
 
-    target.mkdir(parents=True, exist_ok=True)
-    path = target / GOLDEN
-    Compiler().compile(main_job(checkout), str(path))
-    return path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Compiler().compile(main_job(checkout, gpus), str(target))
 
 
 def pipeline_arguments(params: Params) -> dict[str, Any]:
