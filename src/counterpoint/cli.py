@@ -78,6 +78,25 @@ def data_check(folder: Folder, as_json: Json = False) -> None:
         print(f"{folder}: no fault. Next: counterpoint run --data {folder}")
 
 
+@data_app.command("add", epilog="Example: counterpoint data add my-data")
+def data_add(folder: Folder) -> None:
+    """Put a data-set folder under DVC; print what params.yaml is to say of it."""
+    from counterpoint.data.checks import faults
+    from counterpoint.data.folder import open_folder
+    from counterpoint.data.versioned import add, content_digest
+
+    if found := faults(open_folder(folder)):
+        raise UserError(*found)
+    pointer = add(folder.resolve())
+    digest = content_digest(folder)
+    print(
+        f"{folder} is under DVC. Next: git add {pointer.name} .gitignore, commit, dvc push.\n"
+        f"In params.yaml, with your repository's address and the commit:\n"
+        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {folder}\n"
+        f"  digest: {digest}"
+    )
+
+
 @data_app.command(
     "import", epilog="Example: counterpoint data import lastfm --from downloads/lastfm --to lastfm"
 )
