@@ -227,10 +227,57 @@ def pipeline_run(
 
     if not local:
         raise UserError(
-            "--local is needed: a cluster is given the compiled YAML (pipeline compile)"
+            "--local is needed; counterpoint pipeline submit runs it on a cluster"
         )
     run_local(Path.cwd(), read_params(params), root, docker)
     print(f"The pipeline's artefacts are in {root}.")
+
+
+Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that trains.")]
+
+
+@pipeline_app.command("submit", epilog="Example: counterpoint pipeline submit --gpus 1")
+def pipeline_submit(params: ParamsFile = Path("params.yaml"), gpus: Gpus = 0) -> None:
+    """Run the pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
+    from counterpoint.stages.kfp_cluster import submit
+    from counterpoint.stages.params_file import read_params
+
+    run_id = submit(Path.cwd(), read_params(params), gpus)
+    print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
+
+
+@pipeline_app.command(
+    "schedule", epilog='Example: counterpoint pipeline schedule nightly --cron "0 0 3 * * *"'
+)
+def pipeline_schedule(
+    name: Annotated[str, typer.Argument(help="Of the recurring run.")],
+    cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
+    params: ParamsFile = Path("params.yaml"),
+    gpus: Gpus = 0,
+) -> None:
+    """Run the pipeline on the cluster again and again."""
+    from counterpoint.stages.kfp_cluster import schedule
+    from counterpoint.stages.params_file import read_params
+
+    print(f"recurring run {schedule(Path.cwd(), read_params(params), name, cron, gpus)} is made.")
+
+
+@pipeline_app.command("status")
+def pipeline_status(
+    run_id: Annotated[str, typer.Argument(help="As submit printed it.")], as_json: Json = False
+) -> None:
+    """State of a run on the cluster and of its tasks; exits with 1 where it failed."""
+    from counterpoint.stages.kfp_cluster import FAILED, status
+
+    found = status(run_id)
+    if as_json:
+        _print_json(found)
+    else:
+        print(f"{run_id}: {found['state']}" + (f", {found['error']}" if found["error"] else ""))
+        for name, state in found["tasks"].items():
+            print(f"  {name}: {state}")
+    if found["state"] in FAILED:
+        raise typer.Exit(1)
 
 
 def _tracking(work: Path) -> Any:
