@@ -26,6 +26,7 @@ def _itself(channel: Any) -> Any:
 
 def _arguments(stage: Stage, artifacts: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {name: params[name] for name in stage.params}
+    arguments["code"] = params[f"{stage.name}_code"]
     for name in stage.inputs:
         task, output = artifacts[name]
         # kfp rewires a Collected when it is consumed, so that every consumer needs its own
@@ -87,6 +88,14 @@ def main_job(gpus: int = 0) -> Any:
         overrides: dict = {},  # noqa: B006
         evaluate: dict = {},  # noqa: B006
         register: dict = {},  # noqa: B006
+        # of the source files of each stage, so that a cache sees them; empty: not checked
+        ingest_code: str = "",
+        validate_code: str = "",
+        build_graph_code: str = "",
+        pretrain_code: str = "",
+        train_code: str = "",
+        evaluate_code: str = "",
+        register_code: str = "",
     ) -> None:
         params = {
             "data": data,
@@ -98,6 +107,13 @@ def main_job(gpus: int = 0) -> Any:
             "overrides": overrides,
             "evaluate": evaluate,
             "register": register,
+            "ingest_code": ingest_code,
+            "validate_code": validate_code,
+            "build_graph_code": build_graph_code,
+            "pretrain_code": pretrain_code,
+            "train_code": train_code,
+            "evaluate_code": evaluate_code,
+            "register_code": register_code,
         }
         with dsl.ExitHandler(_on_exit(register), name="job"):
             _stages(params, gpus)

@@ -13,6 +13,7 @@ def build_graph(
     data_digest: str,
     validation_digest: str,
     build: dict,
+    code: str,
     graph_out: Output[Artifact],
 ) -> str:
     """Write the graph store; returns its digest."""
@@ -20,6 +21,7 @@ def build_graph(
 
     return run_component(
         "build_graph",
+        code=code,
         inputs={"data": data.path, "validation": validation.path},
         digests={"data": data_digest, "validation": validation_digest},
         output=graph_out.path,

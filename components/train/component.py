@@ -14,6 +14,7 @@ def train(
     seeds: list,
     train: dict,
     overrides: dict,
+    code: str,
     run_out: Output[Artifact],
 ) -> str:
     """Write the run directory of the cell; returns its digest."""
@@ -21,6 +22,7 @@ def train(
 
     return run_component(
         "train",
+        code=code,
         cell=cell,
         inputs={"graph": graph.path, "pretrained": pretrained.path},
         output=run_out.path,

@@ -91,7 +91,7 @@ def test_kfp_and_dvc_have_the_same_stages_parameters_and_edges(pipeline: dict[st
         if stage.each:
             digests = set()  # see pipelines/main_job.py
         cell = {"cell"} if stage.each else set()
-        assert set(entry.get("params", [])) | digests | cell == set(inputs.get("parameters", {}))
+        assert set(entry.get("params", [])) | digests | cell | {"code"} == set(inputs.get("parameters", {}))
 
 
 def test_gates_and_registration_are_never_cached_on_a_cluster(pipeline: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from counterpoint.errors import UserError
 from counterpoint.stages.params import Params
+from counterpoint.stages.sources import code_digest
+from counterpoint.stages.table import STAGES
 
 # compiled file to the accelerators of each task that trains
 COMPILED = {"main_job.yaml": 0, "main_job_gpu.yaml": 1}
@@ -30,10 +32,10 @@ def compile_pipeline(checkout: Path, target: Path, gpus: int = 0) -> None:
 
 
 def pipeline_arguments(params: Params) -> dict[str, Any]:
-    """The pipeline's parameters: the sections of params.yaml; KFP's structs hold no None.
+    """The pipeline's parameters: the sections of params.yaml, and what code each stage has.
 
-    The tracking server is no parameter: a cluster configures it, and a run must not choose another.
+    KFP's structs hold no None. The tracking server is no parameter: a cluster configures it, and a run must not choose another.
     """
     values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     values["register"].pop("tracking_uri", None)
-    return values
+    return values | {f"{stage.name}_code": code_digest(stage.name) for stage in STAGES}

@@ -52,7 +52,7 @@ def run_local(checkout: Path, params: Params, root: Path, docker: bool = False) 
             os.environ[TRACKING] = uri
             _add_to_python_path(checkout)
             runner = local.SubprocessRunner(use_venv=False)
-        local.init(runner=runner, pipeline_root=str(root))
+        local.init(runner=runner, pipeline_root=str(root), enable_caching=True)
         main_job(checkout)(**pipeline_arguments(params))
 
 
