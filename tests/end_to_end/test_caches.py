@@ -76,7 +76,7 @@ def _write_params(folder: Path, params: dict[str, object]) -> None:
 def _change(folder: Path, name: str) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     if name == "parameter":
-        params["evaluate"]["gate"] = {"n_resamples": 1999}
+        params["evaluate"]["gate"] = {"n_resamples": 2001}
     if name == "model":
         path = folder / "src" / "counterpoint" / "models" / "mmoe.py"
         path.write_text(path.read_text() + "\nOF_NO_EFFECT = True\n")
