@@ -40,9 +40,10 @@ test: install lint types unit  ## all that CI checks
 lint: install
 	ruff check . && ruff format --check .
 
-lint-files: tools  ## Containerfile and workflows
+lint-files: tools  ## Containerfile, workflows, manifest
 	.venv-tools/bin/hadolint components/images/Containerfile
 	.venv-tools/bin/zizmor --offline --quiet .github
+	.venv-tools/bin/kubernetes-validate --strict pipelines/namespace.yaml
 
 types: install
 	mypy
@@ -73,6 +74,7 @@ lock: install  ## resolve every lock again
 golden: install  ## render dvc.yaml and the compiled pipeline from the table of stages
 	counterpoint pipeline dvc > dvc.yaml
 	counterpoint pipeline compile --output pipelines
+	python -m components.readme
 
 clean:  ## artefacts of the demo
 	rm -rf work
