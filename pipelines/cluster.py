@@ -37,9 +37,7 @@ def configure(task: Any, stage: Stage, gpus: int) -> None:
 
 def confine(task: Any) -> None:
     """Not root, and a /tmp of its own."""
-    kubernetes.set_security_context(
-        task, run_as_user=USER, run_as_group=USER, run_as_non_root=True
-    )
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.empty_dir_mount(task, "tmp", "/tmp")
 
 

@@ -69,8 +69,6 @@ def _on_exit(register: Any) -> Any:
     return task
 
 
-
-
 def main_job(gpus: int = 0) -> Any:
     """The pipeline, with so many accelerators for each task that trains."""
 

@@ -226,9 +226,7 @@ def pipeline_run(
     from counterpoint.stages.params_file import read_params
 
     if not local:
-        raise UserError(
-            "--local is needed; counterpoint pipeline submit runs it on a cluster"
-        )
+        raise UserError("--local is needed; counterpoint pipeline submit runs it on a cluster")
     run_local(Path.cwd(), read_params(params), root, docker)
     print(f"The pipeline's artefacts are in {root}.")
 

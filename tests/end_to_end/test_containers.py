@@ -83,7 +83,7 @@ def test_a_stages_image_has_what_the_stage_imports(stage: Any) -> None:
 
 
 def test_the_data_image_has_no_torch() -> None:
-    code = "import importlib.util as u; assert not any(map(u.find_spec, ['torch', 'dgl', 'mlflow']))"
+    code = "from importlib.util import find_spec as f; assert not any(map(f, ['torch', 'mlflow']))"
     docker("run", *CONFINED, image_of_stage()["validate"], "python3", "-c", code)
 
 
@@ -99,7 +99,7 @@ def contained(checkout: Path) -> Iterator[Path]:
     """Artefacts of the same job by kfp.local's DockerRunner."""
     root = checkout / "docker"
     for folder in (checkout, *checkout.parents[:2]):
-        folder.chmod(0o755)  # pytest's folders are its user's alone; the containers' user is another
+        folder.chmod(0o755)  # pytest's are its user's alone; the containers' user is another
     options = ("--local", "--docker", "--root", str(root))
     print(run("counterpoint", "pipeline", "run", *options, cwd=checkout).stdout)
     yield root
@@ -144,8 +144,8 @@ def test_containers_judge_and_register_the_same(shell: Path, contained: Path) ->
         read_json(path)["versions"]
         for path in (shell / "registration" / "receipt.json", only(contained, "receipt.json"))
     )
-    same = ("cell", "verdict", "model_digest", "bundle_digest")
-    assert [[v[name] for name in same] for v in ours] == [[v[name] for name in same] for v in theirs]
+    for name in ("cell", "verdict", "model_digest", "bundle_digest"):
+        assert [version[name] for version in ours] == [version[name] for version in theirs]
 
 
 def test_nothing_was_made_as_root(contained: Path) -> None:

@@ -147,7 +147,7 @@ def test_status_says_what_failed(cluster: Cluster) -> None:
 
 
 def test_an_image_without_digest_is_refused_before_anything_is_sent(cluster: Cluster) -> None:
-    with pytest.raises(UserError, match="counterpoint-train:0.1.0.*no digest"):
+    with pytest.raises(UserError, match=r"counterpoint-train:0\.1\.0.*no digest"):
         kfp_cluster.submit(ROOT, PARAMS)
     assert not cluster.requests
 

@@ -39,7 +39,7 @@ def _check_code(stage_name: str, stated: str) -> None:
     if stated not in ("", found := code_digest(stage_name)):
         raise UserError(
             f"{stage_name}: the image has other source files ({found[:12]}) than the checkout that"
-            f" started the pipeline ({stated[:12]}); build the images again, or start it from theirs"
+            f" started the pipeline ({stated[:12]}); build the images again, or start from theirs"
         )
 
 

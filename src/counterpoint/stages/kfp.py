@@ -34,7 +34,8 @@ def compile_pipeline(checkout: Path, target: Path, gpus: int = 0) -> None:
 def pipeline_arguments(params: Params) -> dict[str, Any]:
     """The pipeline's parameters: the sections of params.yaml, and what code each stage has.
 
-    KFP's structs hold no None. The tracking server is no parameter: a cluster configures it, and a run must not choose another.
+    KFP's structs hold no None. The tracking server is no parameter: a cluster configures it, and a
+    run must not choose another.
     """
     values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     values["register"].pop("tracking_uri", None)

@@ -32,7 +32,10 @@ def submit(checkout: Path, params: Params, gpus: int = 0) -> str:
     arguments = _arguments(params)
     with _compiled(checkout, gpus) as package, _answers():
         result = _client().create_run_from_pipeline_package(
-            str(package), arguments=arguments, experiment_name=EXPERIMENT, namespace=os.environ.get(NAMESPACE)
+            str(package),
+            arguments=arguments,
+            experiment_name=EXPERIMENT,
+            namespace=os.environ.get(NAMESPACE),
         )
     return str(result.run_id)
 
