@@ -87,6 +87,35 @@ def test_the_data_image_has_no_torch() -> None:
     docker("run", *CONFINED, image_of_stage()["validate"], "python3", "-c", code)
 
 
+@pytest.mark.skipif("os.getuid() != 0", reason="only root can give files to the images' user")
+def test_the_data_image_fetches_a_revision(tmp_path: Path) -> None:
+    """By the DVC that only the image has, as the images' user, with a read-only root."""
+    repo, out = tmp_path / "repo", tmp_path / "out"
+    for folder in (repo, out):
+        folder.mkdir()
+    git = ("git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org")
+    run(*git, "init", "--quiet", cwd=repo)
+    run("dvc", "init", "--quiet", cwd=repo)
+    run("dvc", "remote", "add", "--quiet", "--default", "store", str(tmp_path / "store"), cwd=repo)
+    run("counterpoint", "data", "plant", "tiny", "--to", "market", cwd=repo)
+    said = run("counterpoint", "data", "add", "market", cwd=repo).stdout
+    digest = said.split("digest: ")[1].strip()
+    run(*git, "add", "--all", cwd=repo)
+    run(*git, "commit", "--quiet", "--message", "data", cwd=repo)
+    rev = run(*git, "rev-parse", "HEAD", cwd=repo).stdout.strip()
+    run("dvc", "push", "--quiet", cwd=repo)
+    for path in (tmp_path, *tmp_path.rglob("*")):  # git refuses the repository of another user
+        os.chown(path, 65532, 65532)
+
+    data = {"source": "dvc", "repo": str(repo), "rev": rev, "path": "market", "digest": digest}
+    code = (
+        "from counterpoint.stages.component import run_component as r\n"
+        f"print(r('ingest', code='', inputs={{}}, output='{out}/data', sections={{'data': {data}}}))"
+    )
+    mounted = (*CONFINED, "--volume", f"{tmp_path}:{tmp_path}")
+    assert digest in docker("run", *mounted, image_of_stage()["ingest"], "python3", "-c", code)
+
+
 @pytest.fixture(scope="module")
 def shell(checkout: Path) -> Path:
     """Artefacts of `counterpoint run` in this environment."""

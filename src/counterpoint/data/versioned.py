@@ -51,5 +51,6 @@ def _dvc(where: Path, *arguments: str) -> None:
     except FileNotFoundError:
         raise UserError("dvc is not installed here, or not on the path") from None
     if done.returncode:
-        reason = " ".join(done.stderr.removeprefix("ERROR:").split())[:500]
-        raise UserError(f"{' '.join(command)}: {reason}")
+        said = done.stderr.splitlines()
+        faults = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+        raise UserError(*(f"{' '.join(command)}: {fault}" for fault in faults or said))
