@@ -108,9 +108,10 @@ def test_the_data_image_fetches_a_revision(tmp_path: Path) -> None:
         os.chown(path, 65532, 65532)
 
     data = {"source": "dvc", "repo": str(repo), "rev": rev, "path": "market", "digest": digest}
+    given = {"code": "", "inputs": {}, "output": f"{out}/data", "sections": {"data": data}}
     code = (
-        "from counterpoint.stages.component import run_component as r\n"
-        f"print(r('ingest', code='', inputs={{}}, output='{out}/data', sections={{'data': {data}}}))"
+        "from counterpoint.stages.component import run_component\n"
+        f"print(run_component('ingest', **{given}))"
     )
     mounted = (*CONFINED, "--volume", f"{tmp_path}:{tmp_path}")
     assert digest in docker("run", *mounted, image_of_stage()["ingest"], "python3", "-c", code)
