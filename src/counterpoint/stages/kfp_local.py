@@ -16,7 +16,7 @@ from counterpoint.stages.kfp import main_job, pipeline_arguments
 from counterpoint.stages.params import Params
 
 TRACKING = "MLFLOW_TRACKING_URI"
-SERVER_STARTS = 120.0  # seconds: importing MLflow takes half a minute on a loaded machine
+SERVER_STARTS = 300.0  # seconds: it imports much, which takes minutes on a loaded machine
 # who runs in an image when this process is root: the images' own user
 IMAGE_USER = 65532
 
