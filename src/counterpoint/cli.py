@@ -83,6 +83,25 @@ def data_check(folder: Folder, as_json: Json = False) -> None:
         print(f"{folder}: no fault. Next: counterpoint run --data {folder}")
 
 
+@data_app.command("add", epilog="Example: counterpoint data add my-data")
+def data_add(folder: Folder) -> None:
+    """Put a data-set folder under DVC; print what params.yaml is to say of it."""
+    from counterpoint.data.checks import faults
+    from counterpoint.data.folder import open_folder
+    from counterpoint.data.versioned import add, content_digest
+
+    if found := faults(open_folder(folder)):
+        raise UserError(*found)
+    pointer = add(folder.resolve())
+    digest = content_digest(folder)
+    print(
+        f"{folder} is under DVC. Next: git add {pointer.name} .gitignore, commit, dvc push.\n"
+        f"In params.yaml, with your repository's address and the commit:\n"
+        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {folder}\n"
+        f"  digest: {digest}"
+    )
+
+
 @data_app.command(
     "import", epilog="Example: counterpoint data import lastfm --from downloads/lastfm --to lastfm"
 )
@@ -266,28 +285,78 @@ def pipeline_dvc() -> None:
 def pipeline_compile(
     output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
 ) -> None:
-    """Compile the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import compile_pipeline
+    """Compile the KFP pipeline of this checkout, without and with a GPU for what trains."""
+    from counterpoint.stages.kfp import COMPILED, compile_pipeline
 
-    print(f"{compile_pipeline(Path.cwd(), output)} is compiled.")
+    for name, gpus in COMPILED.items():
+        compile_pipeline(Path.cwd(), output / name, gpus)
+        print(f"{output / name} is compiled.")
 
 
 @pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
 def pipeline_run(
     local: Annotated[bool, typer.Option("--local", help="Run here, by kfp.local.")] = False,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Each step in its image, not in this environment.")
+    ] = False,
     params: ParamsFile = Path("params.yaml"),
     root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
 ) -> None:
     """Run the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import run_local
+    from counterpoint.stages.kfp_local import run_local
     from counterpoint.stages.params_file import read_params
 
     if not local:
-        raise UserError(
-            "--local is needed: a cluster is given the compiled YAML (pipeline compile)"
-        )
-    run_local(Path.cwd(), read_params(params), root)
+        raise UserError("--local is needed; counterpoint pipeline submit runs it on a cluster")
+    run_local(Path.cwd(), read_params(params), root, docker)
     print(f"The pipeline's artefacts are in {root}.")
+
+
+Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that trains.")]
+
+
+@pipeline_app.command("submit", epilog="Example: counterpoint pipeline submit --gpus 1")
+def pipeline_submit(params: ParamsFile = Path("params.yaml"), gpus: Gpus = 0) -> None:
+    """Run the pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
+    from counterpoint.stages.kfp_cluster import submit
+    from counterpoint.stages.params_file import read_params
+
+    run_id = submit(Path.cwd(), read_params(params), gpus)
+    print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
+
+
+@pipeline_app.command(
+    "schedule", epilog='Example: counterpoint pipeline schedule nightly --cron "0 0 3 * * *"'
+)
+def pipeline_schedule(
+    name: Annotated[str, typer.Argument(help="Of the recurring run.")],
+    cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
+    params: ParamsFile = Path("params.yaml"),
+    gpus: Gpus = 0,
+) -> None:
+    """Run the pipeline on the cluster again and again."""
+    from counterpoint.stages.kfp_cluster import schedule
+    from counterpoint.stages.params_file import read_params
+
+    print(f"recurring run {schedule(Path.cwd(), read_params(params), name, cron, gpus)} is made.")
+
+
+@pipeline_app.command("status")
+def pipeline_status(
+    run_id: Annotated[str, typer.Argument(help="As submit printed it.")], as_json: Json = False
+) -> None:
+    """State of a run on the cluster and of its tasks; exits with 1 where it failed."""
+    from counterpoint.stages.kfp_cluster import FAILED, status
+
+    found = status(run_id)
+    if as_json:
+        print_json(found)
+    else:
+        print(f"{run_id}: {found['state']}" + (f", {found['error']}" if found["error"] else ""))
+        for name, state in found["tasks"].items():
+            print(f"  {name}: {state}")
+    if found["state"] in FAILED:
+        raise typer.Exit(1)
 
 
 def main() -> None:
