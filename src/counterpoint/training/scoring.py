@@ -38,7 +38,7 @@ def scored_parts(
     cluster = rows.entity[:, 0] if task.is_pair else rows.entity
     row = np.arange(len(rows), dtype=np.int64)
     if task.kind is TaskKind.LINK:
-        src, dst = _factors(model, graph, representations[task_name], task_name)
+        src, dst = pair_factors_of(model, graph, representations[task_name], task_name)
         rank, n_candidates = ranks(graph.store, task_name, rows.entity, src, dst)
         return Parts.of_ranks(cluster=cluster, row=row, rank=rank, n_candidates=n_candidates)
     entity = flat_entities(graph.meta, task, rows.entity).to(graph.device)
@@ -49,7 +49,7 @@ def scored_parts(
     return Parts(cast(Kind, task.kind.value), cluster, row, rows.label, score)
 
 
-def _factors(
+def pair_factors_of(
     model: Model, graph: TrainingGraph, h: Tensor, task_name: str
 ) -> tuple[PairFactors, PairFactors]:
     """Vectors and biases of all sources and all destinations of a pair task."""
