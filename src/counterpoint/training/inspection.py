@@ -13,6 +13,7 @@ For every layer, task and relation:
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,9 +97,10 @@ def _of_gates(block: Block, part: RelationEdges, gates: Tensor) -> dict[str, flo
 def _rank_correlation(x: Tensor, y: Tensor) -> float:
     from scipy.stats import spearmanr
 
-    if min(len(x.unique()), len(y.unique())) < 2:  # uniform gates, or one degree: there is none
+    one, other = x.cpu().numpy(), y.cpu().numpy()
+    if min(len(np.unique(one)), len(np.unique(other))) < 2:  # uniform gates, or one degree: none
         return 0.0
-    return float(spearmanr(x.cpu().numpy(), y.cpu().numpy()).statistic)
+    return float(spearmanr(one, other).statistic)
 
 
 def _divergence(one: EdgeWeights, weights: list[EdgeWeights], part: RelationEdges) -> float:
