@@ -34,7 +34,19 @@ def written(tmp_path: Path, **values: Any) -> Path:
         ({"grid": [*GRID, "mmoe-gcn-fixed-big"]}, "overrides.big what it varies"),
         (
             {"grid": [*GRID, "mmoe-gcn-fixed-big"], "overrides": {"big": {"epochs": 9}}},
-            "overrides.big: epochs is shared with the twins",
+            "overrides.big: epochs is shared by joint models and twins; a variant of mmoe changes",
+        ),
+        (
+            {"grid": [*GRID, "single_task-gcn-fixed-wide"], "overrides": {"wide": {"epochs": 9}}},
+            "a variant of single_task changes encoder, sharing alone",
+        ),
+        (
+            {
+                "grid": [*GRID, "single_task-gcn-fixed-wide"],
+                "overrides": {"wide": {"encoder": {"width": 64}}},
+                "pretrain": {"epochs": 1},
+            },
+            "leave single_task-gcn-fixed-wide out",
         ),
         ({"overrides": {"gcn": {"epocs": 1}}}, "epocs"),
         ({"data": {"source": "folder"}}, "path"),
@@ -77,6 +89,15 @@ def test_a_variant_changes_its_own_cell_alone(tmp_path: Path) -> None:
     big = train_settings(params, cell_named("mmoe-gcn-fixed-big"))
     assert (big.sharing.width, big.epochs) == (8, 4)
     assert cell_named("mmoe-gcn-fixed-big").twin == GRID[0]
+
+
+def test_twins_may_be_of_another_size_too(tmp_path: Path) -> None:
+    wide = {"encoder": {"width": 96}, "sharing": {"width": 96}}
+    path = written(tmp_path, grid=["single_task-gcn-fixed-wide", *GRID], overrides={"wide": wide})
+    params = read_params(path)
+    settings = [train_settings(params, cell_named(name)) for name in params.grid]
+    assert [found.encoder.width for found in settings] == [96, 64, 64]
+    assert with_twins(params.grid) == (GRID[0], "single_task-gcn-fixed-wide", GRID[1])
 
 
 def test_run_adds_the_twins(tmp_path: Path) -> None:
