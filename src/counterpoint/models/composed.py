@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict, Task
@@ -20,6 +20,10 @@ class InlineSettings(Strict):
     ``cgc``: a task's block sees its own expert and the shared ones, a shared block all; ``mmoe``:
     every block sees all. ``disentangled_layers`` None: all of them. Without ``relation_gates`` a
     gate does not know the relation of its edge.
+
+    Of the reference code, off: ``logit_dropout`` is dropout on attention logits, which makes them
+    0; with ``v1_shared_context`` all blocks take gate input, nodes' own terms and relation logits
+    from the first shared block.
     """
 
     topology: Literal["cgc", "mmoe"] = "cgc"
@@ -27,6 +31,14 @@ class InlineSettings(Strict):
     disentangled_layers: NonNegativeInt | None = None
     relation_gates: bool = True
     gate_width: PositiveInt = 64
+    logit_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    v1_shared_context: bool = False
+
+    @model_validator(mode="after")
+    def _context_is_there(self) -> Self:
+        if self.v1_shared_context and not self.shared_blocks:
+            raise ValueError("v1_shared_context: needs shared_blocks 1 or more")
+        return self
 
 
 class StrucHISSettings(Strict):
