@@ -11,6 +11,7 @@ import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
+from counterpoint.stages.kfp import pipeline_arguments
 from counterpoint.stages.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,10 +107,17 @@ def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pi
     assert run["experiment_id"] == "e1"
     spec, parameters = run["pipeline_spec"], run["runtime_config"]["parameters"]
     assert set(spec) == {"pipeline_spec", "platform_spec"}
-    assert parameters["grid"] == ["single_task-gcn-fixed"]
-    assert "tracking_uri" not in parameters["register"]
+    assert parameters == pipeline_arguments(PARAMS)
     assert {auth for _, _, auth, _ in cluster.requests} == {"Bearer secret-token"}
     assert "secret-token" not in json.dumps([body for *_, body in cluster.requests])
+
+
+def test_the_tracking_server_of_params_yaml_is_no_argument_of_a_pipeline() -> None:
+    """The local runner takes it from there; it hands it over as the environment."""
+    values = PARAMS.model_dump(by_alias=True)
+    values["register"]["tracking_uri"] = "http://elsewhere"
+    arguments = pipeline_arguments(Params.model_validate(values))
+    assert set(arguments["register"]) == {"model", "experiment"}
 
 
 def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned: None) -> None:
