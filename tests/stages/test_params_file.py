@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from counterpoint.errors import UserError
+from counterpoint.stages.params import Params
 from counterpoint.stages.params_file import params_for_run, read_params, with_twins
 from counterpoint.stages.train import train_settings
 from counterpoint.training.settings import cell_named
@@ -59,6 +61,27 @@ def test_each_fault_names_the_file_and_the_place(
     with pytest.raises(UserError, match=message) as raised:
         read_params(written(tmp_path, **values))
     assert all("\n" not in line for line in raised.value.faults)
+
+
+def fetched(repo: str) -> Params:
+    data = {"source": "dvc", "repo": repo, "rev": "1", "path": "market", "digest": "0"}
+    return Params.model_validate({"grid": GRID, "data": data})
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+@pytest.mark.parametrize("login", ["ann:secret", "secret", "ann:se@cret"])
+def test_an_address_with_a_password_is_refused_and_not_repeated(scheme: str, login: str) -> None:
+    """A pipeline's parameters can be read by everyone in the namespace, as a step's log can."""
+    with pytest.raises(ValidationError, match="repo: an address without user and") as raised:
+        fetched(f"{scheme}://{login}@git.example.org/team/data")
+    assert "cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "repo", ["https://git.example.org/team/data@work", "git@git.example.org:team/data", "../data"]
+)
+def test_an_address_without_a_password_is_taken(repo: str) -> None:
+    assert fetched(repo).data.repo == repo
 
 
 def test_overrides_go_to_joint_models_and_twins_of_an_encoder(tmp_path: Path) -> None:
