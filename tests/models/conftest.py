@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -6,7 +7,7 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models import Model, SharingSettings, make_model
 from counterpoint.nn.encoders import EncoderSettings
 
-SHARING = SharingSettings(width=5, experts=3, tower_width=4)
+SHARING = SharingSettings(width=5, experts=3, tower_width=4, dephn={"fields": 2})
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
         tasks: tuple[str, ...] = (),
         *,
         layers: int = 2,
-        **sharing: int,
+        **sharing: Any,
     ) -> Model:
         meta = market_graph.meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}

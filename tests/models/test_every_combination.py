@@ -51,8 +51,8 @@ def make_pair(make_tiny, market_step, architecture, encoder, tasks):
 
 def test_model(make_pair, encoder):
     # without messages nobody hears of shops, and no task is about them
-    idle = ["encoder.input.types.[shop].ids.weight"] if encoder == "mlp" else []
     model, step = make_pair(layers=2)
+    idle = [] if model.depth else ["encoder.input.types.[shop].ids.weight"]
     if encoder == "hgt":  # nor is anything read off what the last layer makes of types not scored
         idle = [
             name

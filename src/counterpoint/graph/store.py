@@ -29,11 +29,15 @@ from counterpoint.files import read_json, read_tensors, verified_digest
 
 
 class TypeMeta(Strict):
-    """One node type: ``dense`` standardised columns, embedded columns, bags of words."""
+    """One node type: ``dense`` standardised columns, embedded columns, bags of words.
+
+    ``dense_widths`` are the numbers of columns of each dense feature, in order.
+    """
 
     name: str
     count: int
     dense: int = 0
+    dense_widths: tuple[int, ...] = ()
     vocabularies: tuple[int, ...] = ()
     bags: dict[str, int] = Field(default_factory=dict)
 

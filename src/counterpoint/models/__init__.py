@@ -8,12 +8,13 @@ from counterpoint.models.aitm import AITM
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Model
 from counterpoint.models.cross_stitch import CrossStitch
+from counterpoint.models.dephn import DEPHN
 from counterpoint.models.esmm import ESMM
 from counterpoint.models.mmoe import MMoE
 from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
 from counterpoint.models.snr import SNR
-from counterpoint.nn.encoders import EncoderSettings, GraphEncoder
+from counterpoint.nn.encoders import EncoderSettings, make_encoder
 
 SINGLE_TASK = "single_task"
 ARCHITECTURES: dict[str, type[ComposedModel]] = {
@@ -25,6 +26,7 @@ ARCHITECTURES: dict[str, type[ComposedModel]] = {
     "snr": SNR,
     "aitm": AITM,
     "esmm": ESMM,
+    "dephn": DEPHN,
 }
 
 
@@ -37,7 +39,7 @@ def make_model(
     sharing: SharingSettings,
 ) -> Model:
     """A model with fresh parameters from torch's current random state."""
-    body = GraphEncoder(encoder, meta, encoder_settings)
+    body = make_encoder(encoder, meta, encoder_settings)
     return ARCHITECTURES[architecture](body, tasks, sharing)
 
 

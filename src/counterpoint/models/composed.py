@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from counterpoint.data.schema import Strict, Task
 from counterpoint.graph.views import View
 from counterpoint.models.contract import Model, Representations, make_towers
-from counterpoint.nn.encoders import GraphEncoder
+from counterpoint.models.dephn_settings import DEPHNSettings
+from counterpoint.nn.encoders import Encoder
 from counterpoint.nn.named import NamedModules
 
 
@@ -18,7 +19,7 @@ class SharingSettings(Strict):
 
     ``experts`` are MMoE's, and SNR's sub-networks a level. PLE has ``shared_experts`` and for each
     task ``own_experts``; its, Cross-Stitch's and SNR's ``levels`` lie on top of each other.
-    ``gate_penalty`` is what SNR pays for an open connection.
+    ``gate_penalty`` is what SNR pays for an open connection. DEPHN's are under its name.
     """
 
     width: PositiveInt = 32
@@ -28,20 +29,21 @@ class SharingSettings(Strict):
     own_experts: NonNegativeInt = 1
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
+    dephn: DEPHNSettings = DEPHNSettings()
 
 
 class ComposedModel(Model):
     """Encoder, ``mix`` of its representation for each task, towers."""
 
     def __init__(
-        self, encoder: GraphEncoder, tasks: Mapping[str, Task], settings: SharingSettings
+        self, encoder: Encoder, tasks: Mapping[str, Task], settings: SharingSettings
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks)
         self.encoder = encoder
         self.sharing = self.make_sharing(encoder.width, settings)
         self.private = self.make_private(encoder.width, settings)
-        self.towers = make_towers(tasks, settings.width, settings.tower_width)
+        self.towers = self.make_towers(settings)
 
     @property
     def depth(self) -> int:
@@ -55,6 +57,10 @@ class ComposedModel(Model):
     def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
         """What each task has besides its tower, by task name; here nothing."""
         return NamedModules({})
+
+    def make_towers(self, settings: SharingSettings) -> NamedModules:
+        """A tower a task on what :meth:`mix` gives."""
+        return make_towers(self.tasks, settings.width, settings.tower_width)
 
     @abstractmethod
     def mix(self, h: Tensor) -> Representations:

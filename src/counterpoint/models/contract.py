@@ -86,6 +86,9 @@ class Model(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, list[str]]:
         """Names of parameters by group; ``shared`` and the towers cover all of them once."""
 
+    def observe(self, step: Step) -> None:
+        """Let buffers take in the rows of a training step that is about to be taken."""
+
     def penalties(self, representations: Representations) -> dict[str, Tensor]:
         """Named penalties, their constant coefficient applied."""
         return {}
@@ -129,11 +132,15 @@ class Model(nn.Module, ABC):
         return tower.factors(h, side)
 
 
-def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> NamedModules:
-    """A tower a task, by the kind of its entity."""
+def make_towers(
+    tasks: Mapping[str, Task], d_in: int, width: int, *, hidden: bool = True
+) -> NamedModules:
+    """A tower a task, by the kind of its entity; linear without a hidden layer."""
     return NamedModules(
         {
-            name: PairTower(d_in, width) if task.is_pair else NodeTower(d_in, width, task.classes)
+            name: PairTower(d_in, width, hidden)
+            if task.is_pair
+            else NodeTower(d_in, width, task.classes, hidden)
             for name, task in tasks.items()
         }
     )

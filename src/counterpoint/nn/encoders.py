@@ -1,5 +1,8 @@
 """Encoders: a view to one representation a node."""
 
+from abc import ABC, abstractmethod
+from functools import partial
+
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,10 +12,11 @@ from counterpoint.graph.store import GraphMeta
 from counterpoint.graph.views import View
 from counterpoint.nn.convolutions import GAT, GCN, GIN, HGN
 from counterpoint.nn.hgt import HGT
-from counterpoint.nn.inputs import InputLayer
+from counterpoint.nn.inputs import InputLayer, TypeFields, field_count
 
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
-ENCODERS = ("mlp", *CONVOLUTIONS, "hgt")
+GRAPH_ENCODERS = ("mlp", *CONVOLUTIONS, "hgt")
+ENCODERS = (*GRAPH_ENCODERS, "fields")
 
 
 def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
@@ -25,14 +29,53 @@ def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
 
 
 class EncoderSettings(Strict):
-    """``layers`` counts convolutions, or for ``mlp`` the hidden layers."""
+    """``layers`` counts convolutions, or for ``mlp`` the hidden layers; ``fields`` has none.
+
+    ``width`` is that of a representation, for ``fields`` of each field's embedding.
+    """
 
     width: PositiveInt = 64
     layers: NonNegativeInt = 2
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
-class GraphEncoder(nn.Module):
+class Encoder(nn.Module, ABC):
+    """A view to representations ``[n_out, width]``, by way of ``depth`` blocks of edges.
+
+    ``fields`` is the number of equal parts of a representation that are fields; None if none are.
+    """
+
+    width: int
+    depth: int
+    fields: int | None = None
+    input: InputLayer
+    layers: nn.ModuleList
+
+    @abstractmethod
+    def forward(self, view: View) -> Tensor:
+        """Representations of the view's outputs ``[n_out, width]``."""
+
+
+class FieldEncoder(Encoder):
+    """The features of a node and nothing else, an embedding each, side by side.
+
+    For what multiplies fields: as many as the node type with most features has.
+    """
+
+    def __init__(self, meta: GraphMeta, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.dropout, self.depth = settings.dropout, 0
+        self.fields = max(field_count(t) for t in meta.node_types)
+        self.width = self.fields * settings.width
+        self.input = InputLayer(meta, settings.width, partial(TypeFields, count=self.fields))
+        self.layers = nn.ModuleList()
+
+    def forward(self, view: View) -> Tensor:
+        """Fields of the view's outputs ``[n_out, fields * width]``."""
+        return F.dropout(self.input(view), self.dropout, self.training)
+
+
+class GraphEncoder(Encoder):
     """Input layer, then convolutions with residuals: ``h' = dropout(ReLU(conv(h))) + h``.
 
     The last layer has no ReLU, so that representations may be negative.
@@ -65,3 +108,10 @@ class GraphEncoder(nn.Module):
                 out = F.dropout(F.relu(out), self.dropout, self.training)
             h = own + out
         return h
+
+
+def make_encoder(kind: str, meta: GraphMeta, settings: EncoderSettings) -> Encoder:
+    """A fresh encoder of a kind in :data:`ENCODERS`."""
+    if kind == "fields":
+        return FieldEncoder(meta, settings)
+    return GraphEncoder(kind, meta, settings)

@@ -11,13 +11,20 @@ def joint_logit(a: Tensor, b: Tensor) -> Tensor:
     return -torch.logaddexp(torch.logaddexp(-a, -b), -a - b)
 
 
+def _layers(d_in: int, width: int, d_out: int, hidden: bool) -> nn.Sequential:
+    """A perceptron with a hidden layer of ``width``, or none."""
+    if not hidden:
+        return nn.Sequential(nn.Linear(d_in, d_out))
+    return nn.Sequential(nn.Linear(d_in, width), nn.ReLU(), nn.Linear(width, d_out))
+
+
 class NodeTower(nn.Module):
     """One hidden layer, then logits: ``[n, d]`` to ``[n, C]``, or ``[n]`` without classes."""
 
-    def __init__(self, d_in: int, width: int, classes: int | None) -> None:
+    def __init__(self, d_in: int, width: int, classes: int | None, hidden: bool = True) -> None:
         super().__init__()
         self.classes = classes
-        self.mlp = nn.Sequential(nn.Linear(d_in, width), nn.ReLU(), nn.Linear(width, classes or 1))
+        self.mlp = _layers(d_in, width, classes or 1, hidden)
 
     def forward(self, h: Tensor) -> Tensor:
         """Logits ``[n]`` or ``[n, C]``."""
@@ -42,13 +49,9 @@ class PairTower(nn.Module):
     Such a score can be ranked in full by one matrix product and served from stored vectors.
     """
 
-    def __init__(self, d_in: int, width: int) -> None:
+    def __init__(self, d_in: int, width: int, hidden: bool = True) -> None:
         super().__init__()
-
-        def side() -> nn.Sequential:
-            return nn.Sequential(nn.Linear(d_in, width), nn.ReLU(), nn.Linear(width, width + 1))
-
-        self.src, self.dst = side(), side()
+        self.src, self.dst = (_layers(d_in, width, width + 1, hidden) for _ in range(2))
         self.width = width
 
     def factors(self, h: Tensor, side: str) -> PairFactors:

@@ -181,6 +181,7 @@ class Trainer:
         steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.meta_rows)
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
+            self.model.observe(step)
             taken = epoch * self.batches.steps + number
             found = conflicts(self._problem(step, epoch)) if every and taken % every == 0 else {}
             decision = self.take_step(step, epoch)
