@@ -48,7 +48,10 @@ class TypeMeta(Strict):
 
 
 class RelationMeta(Strict):
-    """One edge type of the flat graph; its place in the list is the edge type's number."""
+    """One edge type of the flat graph; its place in the list is the edge type's number.
+
+    A ``similarity`` joins nodes with neighbours in common, both ways, and has no reverse.
+    """
 
     name: str
     src: str
@@ -56,6 +59,7 @@ class RelationMeta(Strict):
     edges: int
     derived: bool = False
     reverse: bool = False
+    similarity: bool = False
 
 
 class GraphMeta(Strict):
