@@ -183,7 +183,10 @@ def real_data() -> Path:
 def market_graph(
     make_market: Callable[[], Market], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainingGraph:
-    """The market with shops, which have no feature, and a node of each type without any edge."""
+    """The market with shops, which have no feature, and a node of each type without any edge.
+
+    Users and items that have neighbours in common are joined.
+    """
     market = make_market()
     items = market.tables["nodes/item"]["id"]
     shops = [f"s{i}" for i in range(4)]
@@ -204,7 +207,9 @@ def market_graph(
     )
     folder = market.write(tmp_path_factory.mktemp("market"))
     target = tmp_path_factory.mktemp("graph")
-    build_graph(folder, BuildSettings(candidate_count=5), target)
+    loose = {"min_overlap": 1, "min_degree": 1, "top": 3}
+    similarities = {"peers": {"of": "user", **loose}, "alike": {"of": "item", **loose}}
+    build_graph(folder, BuildSettings(candidate_count=5, similarities=similarities), target)
     return TrainingGraph(open_store(target))
 
 

@@ -131,7 +131,7 @@ def test_penalties_of_a_model_come_with_its_logits():
         def parameter_groups(self):
             return {}
 
-        def penalties(self, representations):
+        def penalties(self, representations, batches):
             return {"size": representations["t"].square().mean()}
 
     batch = TaskBatch("t", object(), torch.arange(6), BINARY)

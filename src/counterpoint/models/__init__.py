@@ -11,6 +11,7 @@ from counterpoint.models.cross_stitch import CrossStitch
 from counterpoint.models.dephn import DEPHN
 from counterpoint.models.esmm import ESMM
 from counterpoint.models.mmoe import MMoE
+from counterpoint.models.mogenet import MoGENet
 from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
 from counterpoint.models.snr import SNR
@@ -27,6 +28,7 @@ ARCHITECTURES: dict[str, type[ComposedModel]] = {
     "aitm": AITM,
     "esmm": ESMM,
     "dephn": DEPHN,
+    "mogenet": MoGENet,
 }
 
 

@@ -10,6 +10,7 @@ from counterpoint.data.schema import Strict, Task
 from counterpoint.graph.views import View
 from counterpoint.models.contract import Model, Representations, make_towers
 from counterpoint.models.dephn_settings import DEPHNSettings
+from counterpoint.models.mogenet_settings import MoGENetSettings
 from counterpoint.nn.encoders import Encoder
 from counterpoint.nn.named import NamedModules
 
@@ -19,7 +20,8 @@ class SharingSettings(Strict):
 
     ``experts`` are MMoE's, and SNR's sub-networks a level. PLE has ``shared_experts`` and for each
     task ``own_experts``; its, Cross-Stitch's and SNR's ``levels`` lie on top of each other.
-    ``gate_penalty`` is what SNR pays for an open connection. DEPHN's are under its name.
+    ``gate_penalty`` is what SNR pays for an open connection. DEPHN's and
+    MoGENet's are under their names.
     """
 
     width: PositiveInt = 32
@@ -30,6 +32,7 @@ class SharingSettings(Strict):
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
     dephn: DEPHNSettings = DEPHNSettings()
+    mogenet: MoGENetSettings = MoGENetSettings()
 
 
 class ComposedModel(Model):

@@ -59,6 +59,7 @@ class Model(nn.Module, ABC):
 
     tasks: dict[str, Task]
     towers: NamedModules
+    factorised: bool = True  # a pair's logit is a product of one vector a side, and biases
 
     @property
     @abstractmethod
@@ -89,8 +90,10 @@ class Model(nn.Module, ABC):
     def observe(self, step: Step) -> None:
         """Let buffers take in the rows of a training step that is about to be taken."""
 
-    def penalties(self, representations: Representations) -> dict[str, Tensor]:
-        """Named penalties, their constant coefficient applied."""
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
+        """Named penalties of the batches on one view, their constant coefficient applied."""
         return {}
 
     def condition(self, task: str) -> str | None:
@@ -100,11 +103,16 @@ class Model(nn.Module, ABC):
         """
         return None
 
-    def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
-        """Logits of a batch ``[n]`` or ``[n, C]``."""
+    def logits(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """What the task's tower says of a batch ``[n]`` or ``[n, C]``, whatever its condition."""
         h = representations[batch.task]
         sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
         logits: Tensor = self.towers[batch.task](*(h[rows] for rows in sides))
+        return logits
+
+    def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """Logits of a batch ``[n]`` or ``[n, C]``."""
+        logits = self.logits(representations, batch)
         condition = self.condition(batch.task)
         if condition is None:
             return logits
@@ -120,13 +128,17 @@ class Model(nn.Module, ABC):
             key = id(batch.view)
             if key not in encoded:
                 encoded[key] = self.encode(batch.view)
-                penalties.update(self.penalties(encoded[key]))
+                on_view = {t: b for t, b in step.batches.items() if b.view is batch.view}
+                penalties.update(self.penalties(encoded[key], on_view))
             logits[task] = self.score(encoded[key], batch)
             used[task] = encoded[key][task]
         return Output(logits, penalties, used)
 
     def pair_factors(self, h: Tensor, task: str, side: str) -> PairFactors:
-        """Vectors and biases of one side of a pair task's tower, for full rankings and serving."""
+        """Vectors and biases of one side of a pair task's tower, for full rankings and serving.
+
+        Only of a model that is ``factorised``.
+        """
         tower = self.towers[task]
         assert isinstance(tower, PairTower)
         return tower.factors(h, side)

@@ -1,11 +1,13 @@
 """Sub-network routing with transformations, SNR-trans (Ma et al. 2019)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
-from counterpoint.models.contract import Representations
+from counterpoint.models.contract import Representations, TaskBatch
 from counterpoint.nn.experts import SLOPE, Experts
 from counterpoint.nn.hard_concrete import HardConcrete
 from counterpoint.nn.named import NamedModules
@@ -78,7 +80,9 @@ class SNR(ComposedModel):
         outputs = self.sharing(h)
         return {task: self.private[task](outputs).squeeze(1) for task in self.tasks}
 
-    def penalties(self, representations: Representations) -> dict[str, Tensor]:
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
         """``open_gates``: the expected number of open connections, times ``gate_penalty``."""
         expected = [
             module.chance_of_open().sum()

@@ -1,5 +1,6 @@
 """Scores of held-out rows, from the whole graph of training edges."""
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -14,6 +15,9 @@ from counterpoint.models.contract import Model, Representations, TaskBatch, prob
 from counterpoint.training.batches import flat_entities
 
 CHUNK = 512  # sources ranked at a time: bounds memory at CHUNK x candidates
+PAIRS = 1 << 16  # pairs scored at a time where each passes through the model
+
+Scores = Callable[[Tensor, Tensor | None], Tensor]  # sources [n], destinations [n, K] or all
 
 
 @torch.no_grad()
@@ -55,25 +59,62 @@ def _ranks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean rank of each positive among its candidates, and their number."""
     task = model.tasks[task_name]
-    h, meta = representations[task_name], graph.meta
-    sides = []
-    for side, node_type in zip(("src", "dst"), task.node_types, strict=True):
-        start = meta.offsets[node_type]
-        sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
-    src, dst = sides
+    make = _factor_scores if model.factorised else _single_scores
+    scores = make(model, graph, representations, task_name)
     ranks, counts = [], []
     for start in range(0, len(pairs), CHUNK):
-        u, positive = torch.from_numpy(pairs[start : start + CHUNK]).to(h.device).unbind(1)
-        everything = src.vector[u] @ dst.vector.T + dst.bias  # the source's bias moves no rank
-        score = everything.gather(1, positive[:, None])
+        u, positive = torch.from_numpy(pairs[start : start + CHUNK]).to(graph.device).unbind(1)
         others, valid = _candidates(graph, task_name, task, pairs[start : start + CHUNK])
-        against = everything if others is None else everything.gather(1, others.to(h.device))
-        valid = valid.to(h.device)
+        positive, valid = positive[:, None], valid.to(graph.device)
+        if others is None:
+            against = scores(u, None)
+            score = against.gather(1, positive)
+        else:
+            both = scores(u, torch.cat([positive, others.to(graph.device)], dim=1))
+            score, against = both[:, :1], both[:, 1:]
         above = ((against > score) & valid).sum(1)
         ties = ((against == score) & valid).sum(1)
         ranks.append(1 + above + ties / 2)
         counts.append(1 + valid.sum(1))
     return torch.cat(ranks).cpu().numpy(), torch.cat(counts).cpu().numpy()
+
+
+def _factor_scores(
+    model: Model, graph: TrainingGraph, representations: Representations, task_name: str
+) -> Scores:
+    """By one vector a side: all destinations in one matrix product."""
+    h, meta, sides = representations[task_name], graph.meta, []
+    for side, node_type in zip(("src", "dst"), model.tasks[task_name].node_types, strict=True):
+        start = meta.offsets[node_type]
+        sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
+    src, dst = sides
+
+    def scores(u: Tensor, asked: Tensor | None) -> Tensor:
+        everything = src.vector[u] @ dst.vector.T + dst.bias  # the source's bias moves no rank
+        return everything if asked is None else everything.gather(1, asked)
+
+    return scores
+
+
+def _single_scores(
+    model: Model, graph: TrainingGraph, representations: Representations, task_name: str
+) -> Scores:
+    """A pair at a time, :data:`PAIRS` together."""
+    source, destination = model.tasks[task_name].node_types
+    meta, view = graph.meta, graph.view(0)
+    everything = torch.arange(meta.count(destination), device=graph.device)
+
+    def scores(u: Tensor, asked: Tensor | None) -> Tensor:
+        asked = everything.expand(len(u), -1) if asked is None else asked
+        src = (u[:, None] + meta.offsets[source]).expand_as(asked)
+        pairs = torch.stack([src, asked + meta.offsets[destination]], dim=2).flatten(0, 1)
+        found = [
+            model.score(representations, TaskBatch(task_name, view, some, some[:, 0].float()))
+            for some in torch.split(pairs, PAIRS)
+        ]
+        return torch.cat(found).view(asked.shape)
+
+    return scores
 
 
 def _candidates(
