@@ -145,6 +145,12 @@ def test_the_encoder_puts_features_and_channels_side_by_side(market_graph):
         assert torch.equal(found[node, 2], expected)
 
 
+def test_a_view_on_a_device_is_the_same_view(market_graph):
+    encoder = MGNN(market_graph.meta, SETTINGS)
+    view = market_graph.view(2)
+    assert torch.equal(encoder(view.to(torch.device("cpu"))), encoder(view))
+
+
 def test_channels_do_not_hear_each_other(market_graph):
     torch.manual_seed(0)
     encoder = MGNN(market_graph.meta, SETTINGS)

@@ -28,7 +28,7 @@ def with_candidates(graph: TrainingGraph, kind: str) -> TrainingGraph:
 def test_ranks_are_those_of_a_plain_loop(
     market_graph: TrainingGraph, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
-    monkeypatch.setattr("counterpoint.training.scoring.PAIRS", 100)
+    monkeypatch.setattr("counterpoint.training.scoring.ROWS", 100)
     for kind in ("uniform", "all"):
         graph = with_candidates(market_graph, kind)
         tasks = graph.meta.tasks

@@ -146,10 +146,10 @@ class Channel(nn.Module):
     def forward(self, blocks: Sequence[Block], h: Tensor) -> Tensor:
         """``[n_src, d]`` of the first block to ``[n_out, d]``."""
         # all layers of a whole graph are one block
-        edges = {id(block): self.neighbours(block) for block in dict.fromkeys(blocks)}
+        edges = {block: self.neighbours(block) for block in dict.fromkeys(blocks)}
         c, states = torch.zeros_like(h), [h]
         for number, block in enumerate(blocks):
-            csr = edges[id(block)]
+            csr = edges[block]
             message, own = self.messages[number](csr, h), h[: csr.n_dst]
             if self.update == "jk_lstm":
                 h = message

@@ -15,7 +15,7 @@ from counterpoint.models.contract import Model, Representations, TaskBatch, prob
 from counterpoint.training.batches import flat_entities
 
 CHUNK = 512  # sources ranked at a time: bounds memory at CHUNK x candidates
-PAIRS = 1 << 16  # pairs scored at a time where each passes through the model
+ROWS = 1 << 17  # rows scored at a time where each passes through the model by itself
 
 Scores = Callable[[Tensor, Tensor | None], Tensor]  # sources [n], destinations [n, K] or all
 
@@ -43,11 +43,25 @@ def scored_parts(
         rank, n_candidates = _ranks(model, graph, representations, task_name, rows.entity)
         return Parts.of_ranks(cluster=cluster, row=row, rank=rank, n_candidates=n_candidates)
     entity = flat_entities(graph.meta, task, rows.entity).to(graph.device)
-    label = torch.from_numpy(rows.label).to(graph.device)
-    batch = TaskBatch(task_name, graph.view(0), entity, label)
-    logits = model.score(representations, batch)
+    logits = _logits(model, graph, representations, task_name, entity)
     score = probabilities(task.kind, logits).float().cpu().numpy()
     return Parts(cast(Kind, task.kind.value), cluster, row, rows.label, score)
+
+
+def _logits(
+    model: Model,
+    graph: TrainingGraph,
+    representations: Representations,
+    task_name: str,
+    entity: Tensor,
+) -> Tensor:
+    """Logits of flat node numbers ``[n]`` or ``[n, 2]``, :data:`ROWS` at a time."""
+    view = graph.view(0)
+    batches = (
+        TaskBatch(task_name, view, some, torch.zeros(len(some), device=graph.device))
+        for some in torch.split(entity, ROWS)
+    )
+    return torch.cat([model.score(representations, batch) for batch in batches])
 
 
 def _ranks(
@@ -99,20 +113,16 @@ def _factor_scores(
 def _single_scores(
     model: Model, graph: TrainingGraph, representations: Representations, task_name: str
 ) -> Scores:
-    """A pair at a time, :data:`PAIRS` together."""
+    """Each pair by itself."""
     source, destination = model.tasks[task_name].node_types
-    meta, view = graph.meta, graph.view(0)
+    meta = graph.meta
     everything = torch.arange(meta.count(destination), device=graph.device)
 
     def scores(u: Tensor, asked: Tensor | None) -> Tensor:
         asked = everything.expand(len(u), -1) if asked is None else asked
         src = (u[:, None] + meta.offsets[source]).expand_as(asked)
         pairs = torch.stack([src, asked + meta.offsets[destination]], dim=2).flatten(0, 1)
-        found = [
-            model.score(representations, TaskBatch(task_name, view, some, some[:, 0].float()))
-            for some in torch.split(pairs, PAIRS)
-        ]
-        return torch.cat(found).view(asked.shape)
+        return _logits(model, graph, representations, task_name, pairs).view(asked.shape)
 
     return scores
 
