@@ -228,7 +228,7 @@ def test_the_order_of_tasks_does_not_matter(make, market_step):
 def test_fields_of_an_encoder_are_its_own(make):
     model = make(encoder="fields", fields=8)
     assert model.fields == model.encoder.fields == 2
-    assert model.encoder.width == 8
+    assert model.encoder.width == 2 * 8
 
 
 def test_faults(make, make_tiny):

@@ -3,8 +3,12 @@ import torch
 from torch.nn import functional as F
 
 from counterpoint.nn.encoders import ENCODERS, EncoderSettings, GraphEncoder, make_encoder
+from counterpoint.nn.field_encoders import BRANCHES
 
 SETTINGS = EncoderSettings(width=4, layers=2, dropout=0.5)
+
+
+WITHOUT_A_GRAPH = ("mlp", "fields", *BRANCHES)
 
 
 @pytest.fixture(params=ENCODERS)
@@ -21,7 +25,7 @@ def test_a_row_a_node(encoder, market_graph):
 
 def test_depth_is_the_number_of_blocks_that_it_reads(encoder, request):
     assert encoder.depth == (
-        0 if request.node.callspec.params["encoder"] in ("mlp", "fields") else SETTINGS.layers
+        0 if request.node.callspec.params["encoder"] in WITHOUT_A_GRAPH else SETTINGS.layers
     )
 
 
@@ -68,7 +72,7 @@ def test_residual_layers(market_graph):
 
 def test_no_layers_leave_the_inputs(market_graph):
     settings = EncoderSettings(width=4, layers=0, dropout=0)
-    for kind in ENCODERS:
+    for kind in set(ENCODERS) - set(BRANCHES):
         encoder = make_encoder(kind, market_graph.meta, settings)
         view = market_graph.view(encoder.depth)
         found, expected = encoder(view), encoder.input(view)

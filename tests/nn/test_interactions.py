@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from counterpoint.errors import UserError
+from counterpoint.nn import interactions
 from counterpoint.nn.interactions import (
+    CompressedInteraction,
     CrossNetwork,
     FieldAttention,
     FieldNetwork,
+    PooledProducts,
     SoftSelection,
 )
 
@@ -17,6 +20,8 @@ MAKERS = [
     *(lambda form=form: CrossNetwork(FIELDS * WIDTH, 2, form) for form in ("phn", "dcn_v2")),
     *(lambda form=form: FieldNetwork(FIELDS, 2, form) for form in ("phn", "fint")),
     lambda: FieldAttention(WIDTH),
+    lambda: CompressedInteraction(FIELDS, 2, 3),
+    PooledProducts,
 ]
 
 
@@ -109,3 +114,29 @@ def test_rows_are_treated_one_by_one(make):
 def test_gradients(make):
     network = moved(make())
     assert torch.autograd.gradcheck(network, TOKENS[:2].clone().requires_grad_())
+
+
+def test_pooled_products_are_those_of_all_pairs():
+    v = TOKENS.unbind(1)
+    expected = v[0] * v[1] + v[0] * v[2] + v[1] * v[2]
+    torch.testing.assert_close(PooledProducts()(TOKENS), expected, rtol=0, atol=1e-12)
+
+
+def test_compressed_interaction_equals_a_loop_over_maps(monkeypatch):
+    network = moved(CompressedInteraction(FIELDS, 2, 4))
+    sums, maps = [], list(TOKENS.unbind(1))
+    for layer in network.layers:
+        weight = layer.weight.view(4, len(maps), FIELDS)
+        maps = [
+            sum(
+                weight[k, h, c] * maps[h] * TOKENS[:, c]
+                for h in range(len(maps))
+                for c in range(FIELDS)
+            )
+            for k in range(4)
+        ]
+        sums += [x.sum(1) for x in maps]
+    for rows in (2, 4096):
+        monkeypatch.setattr(interactions, "AT_A_TIME", rows)
+        found = network(TOKENS)
+        torch.testing.assert_close(found, torch.stack(sums, 1), rtol=0, atol=1e-12)

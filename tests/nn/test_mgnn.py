@@ -4,8 +4,8 @@ from torch.nn import functional as F
 
 from counterpoint.errors import UserError
 from counterpoint.graph.store import RelationMeta
-from counterpoint.nn.encoders import MGNN, EncoderSettings
-from counterpoint.nn.mgnn import Cell, Channel, LayersByLstm, MGNNSettings
+from counterpoint.nn.encoder import EncoderSettings, MGNNSettings
+from counterpoint.nn.mgnn import MGNN, Cell, Channel, LayersByLstm
 
 H = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 UPDATES = ("lstm", "geniepath", "jk_lstm")

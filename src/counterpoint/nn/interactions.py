@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from counterpoint.errors import UserError
 
+AT_A_TIME = 4096  # rows whose products of all maps and fields are held together
 HEADS = 2  # of the attention among fields; PHN does not say
 
 CrossForm = Literal["phn", "dcn_v2"]
@@ -121,3 +122,37 @@ class SoftSelection(nn.Module):
         """``[n, C, e]`` of the fields and of the attention among them, to the same shape."""
         gate = torch.sigmoid(self.gate)
         return gate * attended + (1 - gate) * tokens
+
+
+class PooledProducts(nn.Module):
+    """``sum_{c < f} v_c * v_f``, NFM's pooling: ``[n, C, e]`` to ``[n, e]`` (eq. 3 and 4)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """In the number of fields, by the square of the sum."""
+        found: Tensor = (tokens.sum(1).square() - tokens.square().sum(1)) / 2
+        return found
+
+
+class CompressedInteraction(nn.Module):
+    """xDeepFM's compressed interaction network: ``[n, C, e]`` to ``[n, layers * maps]``.
+
+    ``X'_k = sum_{h, c} W_khc X_h * V_c`` from X = V; each layer's maps are summed over e (eq. 6
+    to 8). Activations are the identity, as where the paper reports it best.
+    """
+
+    def __init__(self, fields: int, layers: int, maps: int) -> None:
+        super().__init__()
+        below = [fields] + [maps] * layers
+        self.layers = nn.ModuleList(nn.Linear(h * fields, maps, bias=False) for h in below[:layers])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Sums of all layers' maps, lowest first; some rows at a time."""
+        return torch.cat([self._some(rows) for rows in torch.split(tokens, AT_A_TIME)])
+
+    def _some(self, tokens: Tensor) -> Tensor:
+        v = x = tokens.transpose(1, 2)  # maps last: one matrix product a layer
+        sums = [tokens.new_zeros(len(tokens), 0)]
+        for layer in self.layers:
+            x = layer((x.unsqueeze(-1) * v.unsqueeze(-2)).flatten(2))
+            sums.append(x.sum(1))
+        return torch.cat(sums, dim=1)

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from counterpoint.data.schema import Strict
+from counterpoint.errors import UserError
 from counterpoint.graph.ops import (
     Csr,
     edge_dot,
@@ -17,19 +16,11 @@ from counterpoint.graph.ops import (
     gather_src,
     weighted_sum,
 )
-from counterpoint.graph.views import Block
+from counterpoint.graph.store import GraphMeta
+from counterpoint.graph.views import Block, View
+from counterpoint.nn.encoder import Encoder, EncoderSettings, MGNNSettings
 from counterpoint.nn.experts import SLOPE
-
-Attention = Literal["scaled_dot", "additive"]
-Update = Literal["lstm", "geniepath", "jk_lstm"]
-
-
-class MGNNSettings(Strict):
-    """``update`` is the reading of the paper's f, ``tied`` one message matrix for all layers."""
-
-    attention: Attention = "scaled_dot"
-    update: Update = "lstm"
-    tied: bool = False
+from counterpoint.nn.inputs import InputLayer
 
 
 class ScaledDot(nn.Module):
@@ -63,7 +54,7 @@ class Additive(nn.Module):
 class Message(nn.Module):
     """``m_a = LeakyReLU((sum_b alpha_ab h_b) W)``, alpha a softmax over neighbours (eq. 1-2)."""
 
-    def __init__(self, width: int, attention: Attention, matrix: nn.Linear) -> None:
+    def __init__(self, width: int, attention: str, matrix: nn.Linear) -> None:
         super().__init__()
         self.attention = ScaledDot(width) if attention == "scaled_dot" else Additive(width)
         self.matrix = matrix
@@ -167,3 +158,49 @@ class Channel(nn.Module):
     def neighbours(self, block: Block) -> Csr:
         """The channel's edges of a block; edges of several relations between two nodes are one."""
         return block.csr.kept(torch.isin(block.etype, self.relations)).distinct()
+
+
+class MGNN(Encoder):
+    """MoGENet's graph network (METHODS C.2): ``[x || h || h_similar]``, each ``width`` wide.
+
+    One channel of layers over all edges but similarities, one over each similarity relation; all
+    begin at the same x. A node of a type without such a relation has x for ``h_similar``.
+    """
+
+    channels = 3
+
+    def __init__(self, meta: GraphMeta, settings: EncoderSettings) -> None:
+        super().__init__()
+        layers, width = settings.layers, settings.width
+        self.dropout, self.depth, self.width = settings.dropout, layers, self.channels * width
+        self.input = InputLayer(meta, width)
+        numbered = list(enumerate(meta.relations))
+        others = [number for number, relation in numbered if not relation.similarity]
+        similar = [(number, relation) for number, relation in numbered if relation.similarity]
+        names = [relation.src for _, relation in similar]
+        place = {node_type.name: number for number, node_type in enumerate(meta.node_types)}
+        self.types = [place[name] for name in names]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(
+                f"encoder mgnn: build.similarities has several relations of {', '.join(twice)}; "
+                "leave one a node type"
+            )
+        self.layers = nn.ModuleList(
+            Channel(relations, layers, width, settings.dropout, settings.mgnn)
+            for relations in (others, *([number] for number, _ in similar))
+        )
+
+    def forward(self, view: View) -> Tensor:
+        """Own features and channels of the view's outputs ``[n_out, 3 width]``."""
+        x = F.dropout(self.input(view), self.dropout, self.training)
+        bipartite, *similar = (channel(view.blocks[: self.depth], x) for channel in self.layers)
+        own = x[: len(bipartite)]
+        node_type = view.node_type[: len(own), None]
+        around = own
+        for place, h in zip(self.types, similar, strict=True):
+            around = torch.where(node_type == place, h, around)
+        return torch.cat([own, bipartite, around], dim=1)
+
+    def last_layer(self) -> nn.Module:
+        """All channels: none is above another."""
+        return self.layers
