@@ -48,10 +48,11 @@ LADDER = {
 def make(make_tiny):
     """Make a DEPHN of the settings, gates and all away from their start, in float64."""
 
-    def model(tasks=TASKS, encoder="gcn", **dephn):
+    def model(tasks=TASKS, encoder="gcn", field_width=8, **dephn):
         torch.manual_seed(0)
         sharing = SharingSettings(width=5, tower_width=4, dephn={"fields": 2, **dephn})
-        made = make_tiny("dephn", encoder, tasks, **dict(sharing)).double()
+        shape = {"field_width": field_width, **dict(sharing)}
+        made = make_tiny("dephn", encoder, tasks, **shape).double()
         with torch.no_grad():
             for task in tasks:
                 gates = made.private[task].gates
@@ -81,11 +82,11 @@ def test_every_rung_of_the_ladder_keeps_the_contract_and_learns(make, market_ste
             per_example_loss(model.tasks[name].kind, logits[name], step.batches[name].label).mean()
             for name in TASKS
         )
-        first = first or float(loss)
+        first = first or loss.item()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.9 * first
+    assert loss.item() < 0.9 * first
     assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
 
@@ -231,9 +232,21 @@ def test_fields_of_an_encoder_are_its_own(make):
     assert model.encoder.width == 2 * 8
 
 
-def test_faults(make, make_tiny):
-    with pytest.raises(UserError, match=r"fields: 3 is no divisor of the encoder's width 4"):
-        make(fields=3)
+def test_a_representation_that_does_not_divide_is_filled_up(make):
+    model, plain = make(fields=3, selection=False), make(fields=2, selection=False)
+    assert (model.fields, model.e) == (3, 2)
+    tokens = F.pad(H, (0, 2)).view(9, 3, 2)
+    expected = torch.cat(model.sharing.experts(tokens, None), 1)
+    gates = {"click": torch.ones_like(model.private["click"].gates)}
+    model.gates = lambda h: gates
+    found = model.mix(H)["click"][:, :30].view(9, 3, 2, 5)
+    torch.testing.assert_close(found[:, :, 0].flatten(1), expected)
+    assert plain.e == 2
+
+
+def test_faults(make):
+    with pytest.raises(UserError, match=r"field_width: 3 is not a multiple of 2"):
+        make(encoder="fields", field_width=3)
     with pytest.raises(ValidationError, match="with mapping set virtual: null"):
         SharingSettings(dephn={"gates": "mapping"})
     with pytest.raises(ValidationError, match="public"):

@@ -52,7 +52,8 @@ def make_pair(make_tiny, market_step, architecture, encoder, tasks):
 def test_model(make_pair, encoder):
     # without messages nobody hears of shops, and no task is about them
     model, step = make_pair(layers=2)
-    idle = [] if model.depth else ["encoder.input.types.[shop].ids.weight"]
+    of_shops = [name for name, _ in model.encoder.named_parameters() if "types.[shop]" in name]
+    idle = [] if model.depth else [f"encoder.{name}" for name in of_shops]
     if encoder == "hgt":  # nor is anything read off what the last layer makes of types not scored
         idle = [
             name
@@ -61,7 +62,8 @@ def test_model(make_pair, encoder):
             and name.split(".")[-2] not in scored_types(model, step)
         ]
         idle += messages_to(model, scored_types(model, step))
-    check_model(model, step, idle=idle)
+    # what NFM gives is small, and with draw 0 all four ReLUs of a tower are dead
+    check_model(model, step, idle=idle, seed=1 if encoder == "nfm" else 0)
 
 
 def scored_types(model, step):

@@ -92,7 +92,7 @@ def test_attention_does_not_know_the_order_of_fields():
 
 
 def test_fields_must_be_shared_out_among_the_heads():
-    with pytest.raises(UserError, match="fields of 3 numbers: not a multiple of 2"):
+    with pytest.raises(UserError, match="field_width: 3 is not a multiple of 2"):
         FieldAttention(3)
 
 

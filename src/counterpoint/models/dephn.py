@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from counterpoint.errors import UserError
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations, Step, make_towers
 from counterpoint.models.dephn_settings import Kind, Map
@@ -16,6 +16,7 @@ from counterpoint.models.virtual_gradient import (
 )
 from counterpoint.nn.experts import Experts, Gates
 from counterpoint.nn.interactions import (
+    HEADS,
     CrossNetwork,
     FieldAttention,
     FieldNetwork,
@@ -75,13 +76,13 @@ class PublicPart(nn.Module):
 class PrivatePart(nn.Module):
     """A task's gates over the maps of public experts, and experts of its own."""
 
-    def __init__(self, fields: int, e: int, settings: SharingSettings) -> None:
+    def __init__(self, fields: int, e: int, settings: SharingSettings, d_in: int) -> None:
         super().__init__()
         own = settings.dephn
         count = len(own.public) * len(own.maps)
         self.experts = FieldExperts(own.private, fields, e, settings)
         self.gates = (
-            Gates(fields * e, count)
+            Gates(d_in, count)
             if own.gates == "mapping"
             else nn.Parameter(torch.full((count,), 1 / count))
         )
@@ -102,20 +103,19 @@ class DEPHN(ComposedModel):
         """Attention and public experts."""
         own = settings.dephn
         self.maps, self.fields = own.maps, self.encoder.fields or own.fields
-        if d_in % self.fields:
-            raise UserError(
-                f"train.sharing.dephn.fields: {self.fields} is no divisor of the encoder's width "
-                f"{d_in}; change one of them"
-            )
-        return PublicPart(self.fields, d_in // self.fields, settings)
+        self.e = -(-d_in // self.fields)
+        if self.encoder.fields is None:  # then nothing is lost by zeros after the last part
+            self.e = -(-self.e // HEADS) * HEADS
+        return PublicPart(self.fields, self.e, settings)
 
     def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
         """Each task's gates and experts."""
-        own, e = settings.dephn, d_in // self.fields
-        self.virtual = own.virtual if len(self.tasks) > 1 else None
+        self.virtual = settings.dephn.virtual if len(self.tasks) > 1 else None
         if self.virtual is not None:
             self.correlation = LabelCorrelation(self.tasks, self.virtual)
-        return NamedModules({task: PrivatePart(self.fields, e, settings) for task in self.tasks})
+        return NamedModules(
+            {task: PrivatePart(self.fields, self.e, settings, d_in) for task in self.tasks}
+        )
 
     def make_towers(self, settings: SharingSettings) -> NamedModules:
         """Linear towers on a task's public and private part."""
@@ -133,7 +133,7 @@ class DEPHN(ComposedModel):
 
     def mix(self, h: Tensor) -> Representations:
         """Each task's public and private part, side by side."""
-        tokens = h.view(len(h), self.fields, -1)
+        tokens = pad(h, (0, self.fields * self.e - h.shape[1])).view(len(h), self.fields, self.e)
         attention = self.sharing.attention
         attended = None if attention is None else attention(tokens)
         outputs = self.sharing.experts(tokens, attended)

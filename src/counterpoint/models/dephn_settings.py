@@ -30,9 +30,10 @@ class VirtualGradientSettings(Strict):
 class DEPHNSettings(Strict):
     """``public`` experts serve all tasks through gates, ``private`` ones each task alone.
 
-    An encoder's representation is cut into ``fields``, unless it has fields of its own. Experts
-    are ``layers`` deep, in the form ``cross`` or ``field`` if they are of that kind. ``maps`` are
-    taken of every public expert. ``gates``: free numbers, or a softmax of the representation.
+    An encoder's representation is cut into ``fields``, with zeros after the last, unless it has
+    fields of its own. Experts are ``layers`` deep, in the form ``cross`` or ``field`` if they are
+    of that kind. ``maps`` are taken of every public expert. ``gates``: free numbers, or a softmax
+    of the representation.
     """
 
     fields: PositiveInt = 8

@@ -96,7 +96,9 @@ class FieldAttention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         if width % HEADS:
-            raise UserError(f"fields of {width} numbers: not a multiple of {HEADS} attention heads")
+            raise UserError(
+                f"train.encoder.field_width: {width} is not a multiple of {HEADS} attention heads"
+            )
         self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
 
     def forward(self, tokens: Tensor) -> Tensor:
