@@ -44,6 +44,7 @@ class ComposedModel(Model):
         super().__init__()
         self.tasks = dict(tasks)
         self.encoder = encoder
+        self.representation_width = settings.width
         self.sharing = self.make_sharing(encoder.width, settings)
         self.private = self.make_private(encoder.width, settings)
         self.towers = self.make_towers(settings)

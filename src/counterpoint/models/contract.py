@@ -59,6 +59,7 @@ class Model(nn.Module, ABC):
 
     tasks: dict[str, Task]
     towers: NamedModules
+    representation_width: int  # of each task's representation
     factorised: bool = True  # a pair's logit is a product of one vector a side, and biases
 
     @property

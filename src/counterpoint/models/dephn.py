@@ -124,7 +124,7 @@ class DEPHN(ComposedModel):
         owner = torch.arange(len(public)).repeat_interleave(torch.tensor(public))
         self.register_buffer("owner", owner, persistent=False)
         private = self.private_part(next(iter(self.tasks)))
-        d_in = sum(public) + sum(private.experts.widths)
+        self.representation_width = d_in = sum(public) + sum(private.experts.widths)
         return make_towers(self.tasks, d_in, settings.tower_width, hidden=False)
 
     def last_shared(self) -> nn.Module:

@@ -92,7 +92,7 @@ class MoGENet(ComposedModel):
 
     def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
         """Experts for the tasks on nodes, and for those on pairs."""
-        self.settings = settings.mogenet
+        self.settings, self.representation_width = settings.mogenet, d_in
         self.part_width = d_in // (self.encoder.channels or 1)
         kinds = {_entity(task): len(task.node_types) for task in self.tasks.values()}
         return nn.ModuleDict(

@@ -99,7 +99,7 @@ class Trainer:
             self.weighting: Weighting = weighting.to(graph.device)
             hints = None
             if weighting.hints is not None:
-                width = settings.sharing.width
+                width = model.representation_width
                 hints = make_hints(graph.store, self.tasks, width, weighting.hints)
         _check_fanouts(settings, self.model.depth)
         self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
