@@ -132,40 +132,40 @@ def test_gradients(make_block, attention, update):
 SETTINGS = EncoderSettings(width=4, layers=2, dropout=0.0)
 
 
-def test_the_encoder_puts_features_and_channels_side_by_side(market_graph):
+def test_the_encoder_puts_features_and_channels_side_by_side(similar_graph):
     torch.manual_seed(0)
-    encoder, view = MGNN(market_graph.meta, SETTINGS), market_graph.view(2)
+    encoder, view = MGNN(similar_graph.meta, SETTINGS), similar_graph.view(2)
     found, x = encoder(view).view(-1, 3, 4), encoder.input(view)
     assert torch.equal(found[:, 0], x)
     bipartite, users, items = (layers(view.blocks, x) for layers in encoder.layers)
     assert torch.equal(found[:, 1], bipartite)
-    names = [market_graph.meta.node_types[k].name for k in view.node_type.tolist()]
+    names = [similar_graph.meta.node_types[k].name for k in view.node_type.tolist()]
     for node, name in enumerate(names):
         expected = {"user": users, "item": items}.get(name, x)[node]
         assert torch.equal(found[node, 2], expected)
 
 
-def test_a_view_on_a_device_is_the_same_view(market_graph):
-    encoder = MGNN(market_graph.meta, SETTINGS)
-    view = market_graph.view(2)
+def test_a_view_on_a_device_is_the_same_view(similar_graph):
+    encoder = MGNN(similar_graph.meta, SETTINGS)
+    view = similar_graph.view(2)
     assert torch.equal(encoder(view.to(torch.device("cpu"))), encoder(view))
 
 
-def test_channels_do_not_hear_each_other(market_graph):
+def test_channels_do_not_hear_each_other(similar_graph):
     torch.manual_seed(0)
-    encoder = MGNN(market_graph.meta, SETTINGS)
-    relations = market_graph.meta.relations
+    encoder = MGNN(similar_graph.meta, SETTINGS)
+    relations = similar_graph.meta.relations
     similar = torch.tensor([relation.similarity for relation in relations])
     for keep, part in ((~similar, 1), (similar, 2)):
-        edges = keep[market_graph.etype]
-        whole = encoder(market_graph.view(2)).view(-1, 3, 4)
-        without = encoder(market_graph.view(2, edges)).view(-1, 3, 4)
+        edges = keep[similar_graph.etype]
+        whole = encoder(similar_graph.view(2)).view(-1, 3, 4)
+        without = encoder(similar_graph.view(2, edges)).view(-1, 3, 4)
         assert torch.equal(whole[:, part], without[:, part])
         assert not torch.equal(whole[:, 3 - part], without[:, 3 - part])
 
 
-def test_two_similarities_of_a_type_are_refused(market_graph):
-    meta = market_graph.meta
+def test_two_similarities_of_a_type_are_refused(similar_graph):
+    meta = similar_graph.meta
     twice = RelationMeta(name="x", src="user", dst="user", edges=0, derived=True, similarity=True)
     meta = meta.model_copy(update={"relations": (*meta.relations, twice)})
     with pytest.raises(UserError, match="several relations of user; leave one a node type"):
