@@ -7,10 +7,10 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DGLBACKEND := pytorch
 
-.PHONY: help install demo test lint types unit results lock golden clean
+.PHONY: help install tools demo test test-containers lint lint-files types unit results lock golden clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 install: .venv/installed  ## .venv from the hash-locked lock
 
@@ -25,6 +25,13 @@ install: .venv/installed  ## .venv from the hash-locked lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+tools: .venv-tools/installed  ## .venv-tools: linters of other files, the writer of the SBOM
+
+.venv-tools/installed: .ci/tools.lock
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/tools.lock
+	@touch $@
+
 demo: install  ## the main job on the embedded data set, by dvc repro
 	dvc repro
 
@@ -33,23 +40,41 @@ test: install lint types unit  ## all that CI checks
 lint: install
 	ruff check . && ruff format --check .
 
+lint-files: tools  ## Containerfile, workflows, manifest
+	.venv-tools/bin/hadolint components/images/Containerfile
+	.venv-tools/bin/zizmor --offline --quiet .github
+	.venv-tools/bin/kubernetes-validate --strict pipelines/namespace.yaml
+
 types: install
 	mypy
 
 unit: install
 	pytest -n 2 --dist loadfile
 
+test-containers: install  ## builds both images, runs the tiny pipeline in them
+	.ci/containers
+
 results: install  ## compute what is missing of the studies, render docs/results.md
 	python -m benchmarks.results
 
-lock: install  ## resolve requirements.lock again from pyproject.toml
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-package torch \
-	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url \
-	  --quiet --no-header --no-annotate -o requirements.lock
+UV_LOCK := uv pip compile --generate-hashes --no-emit-package torch --python-version 3.11 \
+  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --quiet --no-header --no-annotate
+IMAGES := components/images
+
+# The images' locks are parts of the whole; scs is a solver of cvxpy's that no weighting uses, 145 MB.
+lock: install  ## resolve every lock again
+	$(UV_LOCK) pyproject.toml --extra dev -o requirements.lock
+	$(UV_LOCK) -c requirements.lock $(IMAGES)/data.in -o $(IMAGES)/data.lock
+	$(UV_LOCK) -c requirements.lock $(IMAGES)/train.in --no-emit-package scs -o $(IMAGES)/train.lock
+	$(UV_LOCK) -c requirements.lock $(IMAGES)/kfp.in --no-deps -o $(IMAGES)/kfp.lock
+	$(UV_LOCK) -c requirements.lock $(IMAGES)/build.in -o $(IMAGES)/build.lock
+	$(UV_LOCK) $(IMAGES)/fetch.in -o $(IMAGES)/fetch.lock
+	$(UV_LOCK) .ci/tools.in -o .ci/tools.lock
 
 golden: install  ## render dvc.yaml and the compiled pipeline from the table of stages
 	counterpoint pipeline dvc > dvc.yaml
 	counterpoint pipeline compile --output pipelines
+	python -m components.readme
 
 clean:  ## artefacts of the demo
 	rm -rf work

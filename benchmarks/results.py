@@ -53,6 +53,15 @@ class Source(BaseModel):
     folder: str | None = None
 
 
+class Published(BaseModel):
+    """What a paper reports for the same question: metric to method to mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    values: dict[str, dict[str, float]]
+
+
 class Study(BaseModel):
     """What benchmarks/studies/<name>.yaml says; what it leaves out is as in the study ``like``."""
 
@@ -62,6 +71,7 @@ class Study(BaseModel):
     question: str
     source: Source
     params: dict[str, Any]
+    published: Published | None = None
     like: str | None = None
 
 

@@ -13,7 +13,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.training.loop import Trainer
 from counterpoint.training.settings import TrainSettings, cell_named
-from counterpoint.weighting import Problem
-from counterpoint.weighting.gradients import task_gradients
+from counterpoint.weighting import Losses, Problem
+from counterpoint.weighting.gradients import TaskGradients
 from counterpoint.weighting.learned import LearnedWeighting
 
 USERS, ITEMS, LINKS, ROWS = 12_000, 8_000, 200_000, 20_000
@@ -108,13 +108,36 @@ PROMISES: dict[str, tuple[str, str, float, int | None]] = {
 }
 
 
+class UsualGradients(TaskGradients):
+    """Compared in the usual way, so that the yardstick stays the same whatever the product does."""
+
+    def cosines(self, columns: Sequence[int]) -> Tensor:
+        """``[T, len(columns)]``, from all inner products."""
+        gram = self.shared @ self.shared.T
+        norms = gram.diagonal().sqrt()
+        return gram[:, list(columns)] / (norms[:, None] * norms[list(columns)])
+
+
+def usual_gradients(trainer: Trainer, losses: Losses) -> UsualGradients:
+    """Each task's gradient by its own :func:`torch.autograd.grad`, without any of our code."""
+    own, groups = trainer.parameters, trainer.groups
+    rows, towers = [], []
+    for task, loss in losses.means().items():
+        names = [*groups["shared"], *groups[f"tower:{task}"]]
+        found = torch.autograd.grad(loss, [own[name] for name in names], retain_graph=True)
+        size = len(groups["shared"])
+        rows.append(torch.cat([gradient.flatten() for gradient in found[:size]]))
+        towers.append(dict(zip(names[size:], found[size:], strict=True)))
+    return UsualGradients(torch.stack(rows), tuple(towers))
+
+
 def unrolled(trainer: Trainer, step: Step, *, similarities: bool) -> None:
     """A step of learned weights in the usual way: the virtual step differentiated as it stands."""
     weighting, own = trainer.weighting, trainer.parameters
     assert isinstance(weighting, LearnedWeighting)
     losses = trainer.losses(step, own).ordered(weighting.tasks)
     problem = Problem(lambda p: losses, lambda p: losses, own, trainer.groups, 0.0)
-    gradients = task_gradients(problem, losses) if similarities else None
+    gradients = usual_gradients(trainer, losses) if similarities else None
     rows = weighting._rows(problem, losses, gradients)
     per_row = torch.cat(list(losses.per_example.values()))
     if weighting.settings.granularity == "task":
@@ -148,16 +171,11 @@ def by_hand(trainer: Trainer, step: Step) -> None:
     from torchjd.aggregation import UPGrad
 
     own, groups = trainer.parameters, trainer.groups
-    means = trainer.losses(step, own).means()
-    rows = []
-    for task, loss in means.items():
-        names = [*groups["shared"], *groups[f"tower:{task}"]]
-        found = torch.autograd.grad(loss, [own[name] for name in names], retain_graph=True)
-        shared = found[: len(groups["shared"])]
-        rows.append(torch.cat([g.flatten() for g in shared]))
-        for name, gradient in zip(groups[f"tower:{task}"], found[len(shared) :], strict=True):
+    gradients = usual_gradients(trainer, trainer.losses(step, own))
+    for tower in gradients.towers:
+        for name, gradient in tower.items():
             own[name].grad = gradient
-    flat = UPGrad()(torch.stack(rows))
+    flat = UPGrad()(gradients.shared)
     sizes = [own[name].numel() for name in groups["shared"]]
     for name, part in zip(groups["shared"], flat.split(sizes), strict=True):
         own[name].grad = part.view_as(own[name])

@@ -2,6 +2,7 @@
 
 import os
 
-# On a cluster the image is pinned by digest through this variable at compile time; locally the
-# subprocess runner uses this environment and the image is only a name.
-IMAGE = os.environ.get("COUNTERPOINT_IMAGE", "counterpoint:0.1.0")
+# One image a set of dependencies. On a cluster each is pinned by digest through its variable at
+# compile time; the subprocess runner uses this environment and the image is only a name.
+DATA_IMAGE = os.environ.get("COUNTERPOINT_DATA_IMAGE", "counterpoint-data:0.1.0")
+TRAIN_IMAGE = os.environ.get("COUNTERPOINT_TRAIN_IMAGE", "counterpoint-train:0.1.0")

@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components import IMAGE
+from components import TRAIN_IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def evaluate(
     data: Input[Artifact],
     validation: Input[Artifact],
@@ -19,6 +19,7 @@ def evaluate(
     grid: list,
     seeds: list,
     evaluate: dict,
+    code: str,
     evaluation_out: Output[Artifact],
 ) -> str:
     """Write report.json, report.html and metrics.json; returns their digest."""
@@ -26,6 +27,7 @@ def evaluate(
 
     return run_component(
         "evaluate",
+        code=code,
         inputs={"data": data.path, "validation": validation.path, "graph": graph.path},
         digests={"data": data_digest, "validation": validation_digest, "graph": graph_digest},
         runs=[run.path for run in runs],

@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components import IMAGE
+from components import TRAIN_IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def pretrain(
     graph: Input[Artifact],
     graph_digest: str,
@@ -15,6 +15,7 @@ def pretrain(
     pretrain: dict,
     train: dict,
     overrides: dict,
+    code: str,
     pretrained_out: Output[Artifact],
 ) -> str:
     """Write a trunk an encoder and seed, or none; returns the folder's digest."""
@@ -22,6 +23,7 @@ def pretrain(
 
     return run_component(
         "pretrain",
+        code=code,
         inputs={"graph": graph.path},
         digests={"graph": graph_digest},
         output=pretrained_out.path,

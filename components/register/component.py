@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components import IMAGE
+from components import TRAIN_IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def register(
     graph: Input[Artifact],
     runs: Input[list[Artifact]],
@@ -16,6 +16,7 @@ def register(
     evaluation_digest: str,
     grid: list,
     register: dict,
+    code: str,
     registration_out: Output[Artifact],
 ) -> str:
     """Write the receipt; returns its digest."""
@@ -23,6 +24,7 @@ def register(
 
     return run_component(
         "register",
+        code=code,
         inputs={"graph": graph.path, "evaluation": evaluation.path},
         digests={"graph": graph_digest, "evaluation": evaluation_digest},
         runs=[run.path for run in runs],

@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components import IMAGE
+from components import TRAIN_IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def train(
     cell: str,
     graph: Input[Artifact],
@@ -14,6 +14,7 @@ def train(
     seeds: list,
     train: dict,
     overrides: dict,
+    code: str,
     run_out: Output[Artifact],
 ) -> str:
     """Write the run directory of the cell; returns its digest."""
@@ -21,6 +22,7 @@ def train(
 
     return run_component(
         "train",
+        code=code,
         cell=cell,
         inputs={"graph": graph.path, "pretrained": pretrained.path},
         output=run_out.path,

@@ -1,16 +1,27 @@
 """The command line: parses, calls a stage, prints."""
 
-import json
 import os
 import sys
 import traceback
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from counterpoint.cli_lineage import lineage_app
+from counterpoint.cli_models import models_app
+from counterpoint.cli_options import (
+    Graph,
+    Json,
+    Model,
+    ParamsFile,
+    Version,
+    Work,
+    print_json,
+    tracking_of,
+)
 from counterpoint.errors import UserError
 
 app = typer.Typer(
@@ -20,9 +31,7 @@ app = typer.Typer(
     help="Train several tasks on one graph; prove that no task pays more than its margin.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: check, import, plant.")
-models_app = typer.Typer(no_args_is_help=True, help="The registered model: promote, roll back.")
 pipeline_app = typer.Typer(no_args_is_help=True, help="DVC and Kubeflow Pipelines.")
-lineage_app = typer.Typer(no_args_is_help=True, help="Where results come from.")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(pipeline_app, name="pipeline")
@@ -30,9 +39,9 @@ app.add_typer(lineage_app, name="lineage")
 
 console = Console(stderr=True)
 Folder = Annotated[Path, typer.Argument(help="A data-set folder.")]
-Work = Annotated[Path, typer.Option(help="Folder of all artefacts.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+DRIFT = 3  # exit code: the command worked, and says that something drifted
 
 
 class _Progress:
@@ -57,10 +66,6 @@ class _Progress:
             self.status.update(f"{self.title}: {line}")
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=True))
-
-
 @data_app.command("check", epilog="Example: counterpoint data check my-data")
 def data_check(folder: Folder, as_json: Json = False) -> None:
     """Explain every structural fault of a data-set folder, a line each."""
@@ -69,13 +74,32 @@ def data_check(folder: Folder, as_json: Json = False) -> None:
 
     found = faults(open_folder(folder))
     if as_json:
-        _print_json({"folder": str(folder), "faults": found})
+        print_json({"folder": str(folder), "faults": found})
     if found and not as_json:
         raise UserError(*found)
     if found:
         raise typer.Exit(2)
     if not as_json:
         print(f"{folder}: no fault. Next: counterpoint run --data {folder}")
+
+
+@data_app.command("add", epilog="Example: counterpoint data add my-data")
+def data_add(folder: Folder) -> None:
+    """Put a data-set folder under DVC; print what params.yaml is to say of it."""
+    from counterpoint.data.checks import faults
+    from counterpoint.data.folder import open_folder
+    from counterpoint.data.versioned import add, content_digest
+
+    if found := faults(open_folder(folder)):
+        raise UserError(*found)
+    pointer = add(folder.resolve())
+    digest = content_digest(folder)
+    print(
+        f"{folder} is under DVC. Next: git add {pointer.name} .gitignore, commit, dvc push.\n"
+        f"In params.yaml, with your repository's address and the commit:\n"
+        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {folder}\n"
+        f"  digest: {digest}"
+    )
 
 
 @data_app.command(
@@ -173,6 +197,82 @@ def run(
     _last_words("registration", folder)
 
 
+@app.command(
+    epilog="Example: counterpoint score champion --task click --from pairs.parquet --to scores"
+)
+def score(
+    version: Version,
+    task: Annotated[str, typer.Option(help="Task of the model.")],
+    source: Annotated[Path, typer.Option("--from", help="Parquet: src and dst, or id.")],
+    target: Annotated[Path, typer.Option("--to", help="Folder of scores to make.")],
+    unknown: Annotated[
+        Literal["refuse", "average"],
+        typer.Option(help="Rows with a node that the model does not know."),
+    ] = "refuse",
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+    as_json: Json = False,
+) -> None:
+    """Score the entities of a parquet file with a registered version."""
+    from counterpoint.registry.batch import score_file
+
+    tracking = tracking_of(work)
+    with _Progress(f"scoring {source.name}"):
+        scored = score_file(tracking, model, version, task, source, target, unknown)
+    question = scored.question
+    if as_json:
+        counts = {"rows": scored.rows, "unknown_rows": scored.unknown_rows, "fresh": scored.fresh}
+        print_json({**question.model_dump(), **counts, "folder": str(target)})
+        return
+    made = "is made" if scored.fresh else "was there already"
+    print(
+        f"{target} {made}: {scored.rows:,} rows of {task} by version {question.version}, "
+        f"{scored.unknown_rows:,} with a node that it does not know"
+    )
+
+
+@app.command(epilog="Example: counterpoint monitor champion --work work --to drift")
+def monitor(
+    version: Version = "champion",
+    data: Annotated[
+        Path | None, typer.Option(help="Data-set folder of today; none: the work folder's.")
+    ] = None,
+    graph: Graph = None,
+    target: Annotated[Path, typer.Option("--to", help="Folder to make.")] = Path("drift"),
+    params: ParamsFile = Path("params.yaml"),
+    model: Model = "counterpoint",
+    work: Work = Path("work"),
+    as_json: Json = False,
+) -> None:
+    """Compare today's data, graph and predictions with a version's; exit code 3 says drift."""
+    from counterpoint.evaluation.drift import DriftSettings
+    from counterpoint.stages.monitor import monitor as compared
+    from counterpoint.stages.params_file import read_params
+
+    values = read_params(params).monitor if params.is_file() else {}
+    settings = DriftSettings.model_validate(values)
+    tracking = tracking_of(work)
+    with _Progress(f"monitoring {model}"):
+        drift = compared(
+            tracking,
+            model,
+            version,
+            data or work / "data",
+            graph or work / "graph",
+            target,
+            settings,
+        )
+    if as_json:
+        print_json({**drift.model_dump(mode="json"), "drifted": drift.drifted})
+    else:
+        for name in drift.drifted:
+            print(f"drifted: {name}")
+        found = f"{len(drift.drifted)} drifted" if drift.drifted else "no drift"
+        print(f"{model} version {drift.version}: {found}; {target / 'drift.html'}")
+    if drift.drifted:
+        raise typer.Exit(DRIFT)
+
+
 @pipeline_app.command("dvc", epilog="Example: counterpoint pipeline dvc > dvc.yaml")
 def pipeline_dvc() -> None:
     """Print dvc.yaml as the table of stages has it."""
@@ -185,105 +285,78 @@ def pipeline_dvc() -> None:
 def pipeline_compile(
     output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
 ) -> None:
-    """Compile the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import compile_pipeline
+    """Compile the KFP pipeline of this checkout, without and with a GPU for what trains."""
+    from counterpoint.stages.kfp import COMPILED, compile_pipeline
 
-    print(f"{compile_pipeline(Path.cwd(), output)} is compiled.")
+    for name, gpus in COMPILED.items():
+        compile_pipeline(Path.cwd(), output / name, gpus)
+        print(f"{output / name} is compiled.")
 
 
 @pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
 def pipeline_run(
     local: Annotated[bool, typer.Option("--local", help="Run here, by kfp.local.")] = False,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Each step in its image, not in this environment.")
+    ] = False,
     params: ParamsFile = Path("params.yaml"),
     root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
 ) -> None:
     """Run the KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp import run_local
+    from counterpoint.stages.kfp_local import run_local
     from counterpoint.stages.params_file import read_params
 
     if not local:
-        raise UserError(
-            "--local is needed: a cluster is given the compiled YAML (pipeline compile)"
-        )
-    run_local(Path.cwd(), read_params(params), root)
+        raise UserError("--local is needed; counterpoint pipeline submit runs it on a cluster")
+    run_local(Path.cwd(), read_params(params), root, docker)
     print(f"The pipeline's artefacts are in {root}.")
 
 
-def _tracking(work: Path) -> Any:
-    from counterpoint.registry.tracking import connect
-
-    return connect(work)
+Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that trains.")]
 
 
-Model = Annotated[str, typer.Option(help="Name of the registered model.")]
+@pipeline_app.command("submit", epilog="Example: counterpoint pipeline submit --gpus 1")
+def pipeline_submit(params: ParamsFile = Path("params.yaml"), gpus: Gpus = 0) -> None:
+    """Run the pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
+    from counterpoint.stages.kfp_cluster import submit
+    from counterpoint.stages.params_file import read_params
+
+    run_id = submit(Path.cwd(), read_params(params), gpus)
+    print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
 
 
-@models_app.command("list")
-def models_list(model: Model = "counterpoint", work: Work = Path("work")) -> None:
-    """Versions with verdicts and aliases."""
-    from counterpoint.stages.summary import versions_table
-
-    Console().print(versions_table(_tracking(work), model))
-
-
-@models_app.command(
-    "promote", epilog="Example: counterpoint models promote candidate --expect-champion none"
+@pipeline_app.command(
+    "schedule", epilog='Example: counterpoint pipeline schedule nightly --cron "0 0 3 * * *"'
 )
-def models_promote(
-    version: Annotated[str, typer.Argument(help="Version number or alias.")],
-    expect_champion: Annotated[
-        str, typer.Option(help="The version that is champion now, or none.")
-    ],
-    override: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Promote without a promote verdict.")
-    ] = None,
-    model: Model = "counterpoint",
-    work: Work = Path("work"),
+def pipeline_schedule(
+    name: Annotated[str, typer.Argument(help="Of the recurring run.")],
+    cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
+    params: ParamsFile = Path("params.yaml"),
+    gpus: Gpus = 0,
 ) -> None:
-    """Move the alias champion, if nobody else has moved it."""
-    from counterpoint.registry.promotion import promote
+    """Run the pipeline on the cluster again and again."""
+    from counterpoint.stages.kfp_cluster import schedule
+    from counterpoint.stages.params_file import read_params
 
-    expected = None if expect_champion == "none" else _number(expect_champion)
-    move = promote(
-        _tracking(work), model, version, expect_champion=expected, override_reason=override
-    )
-    print(f"champion is version {move.version}, before: {move.before or 'none'}.")
+    print(f"recurring run {schedule(Path.cwd(), read_params(params), name, cron, gpus)} is made.")
 
 
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise UserError(f"--expect-champion {text!r}: a version number, or none")
-    return int(text)
-
-
-@models_app.command("rollback", epilog='Example: counterpoint models rollback --why "wrong prices"')
-def models_rollback(
-    why: Annotated[str, typer.Option(help="The reason; it is recorded.")],
-    model: Model = "counterpoint",
-    work: Work = Path("work"),
+@pipeline_app.command("status")
+def pipeline_status(
+    run_id: Annotated[str, typer.Argument(help="As submit printed it.")], as_json: Json = False
 ) -> None:
-    """Make the previous champion champion again."""
-    from counterpoint.registry.promotion import rollback
+    """State of a run on the cluster and of its tasks; exits with 1 where it failed."""
+    from counterpoint.stages.kfp_cluster import FAILED, status
 
-    move = rollback(_tracking(work), model, why)
-    print(f"champion is version {move.version} again, before: {move.before or 'none'}.")
-
-
-@models_app.command("history")
-def models_history(model: Model = "counterpoint", work: Work = Path("work")) -> None:
-    """Every move of champion: who, when, why."""
-    from counterpoint.registry.promotion import history
-
-    _print_json([move.model_dump(mode="json") for move in history(_tracking(work), model)])
-
-
-@lineage_app.command("verify")
-def lineage_verify(work: Work = Path("work")) -> None:
-    """Rehash every artefact of a work folder."""
-    from counterpoint.registry.lineage import verify
-
-    for name, digest in verify(work).items():
-        print(f"{digest[:12]}  {name}")
+    found = status(run_id)
+    if as_json:
+        print_json(found)
+    else:
+        print(f"{run_id}: {found['state']}" + (f", {found['error']}" if found["error"] else ""))
+        for name, state in found["tasks"].items():
+            print(f"  {name}: {state}")
+    if found["state"] in FAILED:
+        raise typer.Exit(1)
 
 
 def main() -> None:

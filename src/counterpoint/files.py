@@ -112,7 +112,8 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below ``folder`` but its manifest, by relative path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
@@ -123,7 +124,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def write_manifest(folder: Path) -> str:
     """Write ``manifest.json`` with the digest of each file; return the digest of the whole."""
-    files = _digests(folder)
+    files = file_digests(folder)
     digest = sha256_of_text(json_text(files))
     write_json(folder / MANIFEST, {"digest": digest, "files": files})
     return digest
@@ -138,7 +139,7 @@ def verified_digest(folder: Path) -> str:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or not {"digest", "files"} <= set(manifest):
         raise UserError(f"{folder / MANIFEST}: no manifest of ours; make the folder again")
-    stated, found = manifest["files"], _digests(folder)
+    stated, found = manifest["files"], file_digests(folder)
     faults = [
         f"{folder / name}: listed in the manifest, missing" for name in stated if name not in found
     ]

@@ -255,6 +255,26 @@ def test_says_what_it_hides(kind):
 
 
 @every
+def test_scale_multiplies_what_a_weighting_sees(kind, market_graph):
+    losses = []
+    for scale in (1.0, 4.0):  # a power of two, so that the product is exact
+        settings = TrainSettings.model_validate(
+            {
+                "encoder": {"width": WIDTH, "layers": 1},
+                "auxiliaries": {"extra": {**SETTINGS[kind], "scale": scale}},
+            }
+        )
+        tasks = {"click": market_graph.meta.tasks["click"]}
+        trainer = Trainer(market_graph, cell_named("mmoe-gcn-fixed"), tasks, settings, seed=0)
+        trainer.trained.eval()
+        step = trainer.batches.step(0, 0, depth=1, meta="none")
+        losses.append(trainer.losses(step, trainer.parameters).per_example)
+    assert float(losses[0]["extra"].detach().mean()) > 0
+    assert torch.equal(4 * losses[0]["extra"], losses[1]["extra"])
+    assert torch.equal(losses[0]["click"], losses[1]["click"])
+
+
+@every
 @pytest.mark.parametrize(
     ("weighting", "fanouts"),
     [("fixed", (3,)), ("pcgrad", None), ("aux_ts", None), ("selar", (3,))],

@@ -11,24 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-TINY = {
-    "data": {"source": "planted", "preset": "tiny"},
-    "build": {"metapaths": {"co_click": {"path": "user-item-user"}}},
-    "pretrain": {"epochs": 1, "auxiliaries": {"degrees": {"kind": "degree", "seeds": 64}}},
-    "grid": ["single_task-gcn-fixed", "shared_bottom-gcn-fixed"],
-    "seeds": [0, 1, 2, 3, 4, 5],
-    "train": {
-        "threads": 1,
-        "encoder": {"width": 8, "layers": 1, "dropout": 0.0},
-        "sharing": {"width": 4, "tower_width": 4},
-        "batch_size": 1024,
-        "epochs": 2,
-        "learning_rate": 0.02,
-    },
-    "overrides": {},
-    "evaluate": {"candidates": "all"},
-    "register": {},
-}
+TINY = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
 
 
 def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:

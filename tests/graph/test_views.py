@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,31 @@ def test_rows_of_inputs():
     assert taken.bags["words"].indices.tolist() == [0, 3, 3, 0, 3, 3, 4, 1]
     assert taken.bags["words"].n_src == 5
     assert inputs.at(rows[:0]).bags["words"].indptr.tolist() == [0]
+
+
+def test_rows_of_a_table(market_graph):
+    whole = market_graph.inputs["shop"]
+    table = torch.rand(5, 2, requires_grad=True)
+    assert whole.of_nodes(table) is table
+    assert whole.to(torch.device("cpu")).of_nodes(table) is table
+    for rows in (torch.arange(5), torch.tensor([3, 0, 3])):
+        taken = whole.at(rows).of_nodes(table)
+        assert torch.equal(taken, table[rows])
+        (gradient,) = torch.autograd.grad(taken.sum(), table)
+        assert torch.equal(gradient[:, 0], torch.bincount(rows, minlength=5).float())
+
+
+def test_a_block_knows_what_was_left_out(market_graph):
+    (block,) = market_graph.view(1).blocks
+    assert block.is_whole
+    h = torch.rand(market_graph.meta.n_nodes, 2)
+    assert block.at_destinations(h) is h
+    lost = replace(block, degree=block.degree + (torch.arange(len(block.degree)) == 3))
+    assert not lost.is_whole
+    first = Csr(block.csr.indptr[:3], block.csr.indices[: int(block.csr.indptr[2])], len(h))
+    fewer = replace(block, csr=first)
+    assert fewer.is_whole
+    assert torch.equal(fewer.at_destinations(h), h[:2])
 
 
 def test_inputs_are_the_stored_features(market_graph):

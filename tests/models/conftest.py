@@ -20,12 +20,13 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
         tasks: tuple[str, ...] = (),
         *,
         layers: int = 2,
+        encoder_width: int = 4,
         field_width: int = 8,
         **sharing: Any,
     ) -> Model:
         meta = market_graph.meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}
-        settings = EncoderSettings(width=4, layers=layers, field_width=field_width)
+        settings = EncoderSettings(width=encoder_width, layers=layers, field_width=field_width)
         shape = SHARING.model_copy(update=sharing)
         return make_model(architecture, encoder, meta, chosen, settings, shape)
 

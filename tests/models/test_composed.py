@@ -3,9 +3,16 @@ import torch
 from torch.func import functional_call
 
 from counterpoint.data.schema import Task, TaskKind
+from counterpoint.graph.ops import Csr
 from counterpoint.graph.store import GraphMeta, TypeMeta
-from counterpoint.graph.views import TypeInput, View
-from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings, make_model
+from counterpoint.graph.views import Block, TypeInput, View
+from counterpoint.models import (
+    ARCHITECTURES,
+    SINGLE_TASK,
+    SharingSettings,
+    fitting_encoders,
+    make_model,
+)
 from counterpoint.models.checks import in_float64
 from counterpoint.models.contract import Step, TaskBatch, per_example_loss
 from counterpoint.nn.encoders import EncoderSettings
@@ -16,7 +23,8 @@ TASKS = ("click", "buy", "topic")
 @pytest.fixture(params=[name for name in ARCHITECTURES if name != SINGLE_TASK])
 def joint(request, make_tiny):
     torch.manual_seed(1)
-    return make_tiny(request.param, "gcn", TASKS, tower_width=8, layers=1)
+    encoder = "gcn" if "gcn" in fitting_encoders(request.param) else "hgn"
+    return make_tiny(request.param, encoder, TASKS, tower_width=8, layers=1)
 
 
 def losses_of(model, step, parameters):
@@ -82,11 +90,15 @@ def test_users_names_are_no_danger():
         cross_task="drop",
         candidates="all",
     )
-    view = View({"items": TypeInput(torch.arange(3), None, None, {})}, None, torch.zeros(3), ())
+    none, types = torch.zeros(0, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
+    bare = Block(Csr(torch.zeros(4, dtype=torch.int64), none, 3), none, types, types)
+    inputs = {"items": TypeInput(torch.arange(3), None, None, {})}
+    view = View(inputs, None, types, (bare,) * 2)
     rows = torch.arange(3)
     step = Step({name: TaskBatch(name, view, rows, torch.zeros(3)) for name in tasks})
     for architecture in ARCHITECTURES:
-        model = make_model(architecture, "mlp", meta, tasks, EncoderSettings(), SharingSettings())
+        encoder = fitting_encoders(architecture)[0]
+        model = make_model(architecture, encoder, meta, tasks, EncoderSettings(), SharingSettings())
         assert set(model(step).logits) == set(tasks)
         groups = model.parameter_groups()
         found = {name for task in tasks for name in groups[f"tower:{task}"]}

@@ -14,15 +14,15 @@ def model(make_tiny):
 def set_stitches(model, matrix):
     with torch.no_grad():
         for layer in model.sharing:
-            layer.stitch.copy_(matrix)
+            layer.stitch.weight.copy_(matrix)
 
 
 def test_stitches_start_near_the_identity(model, make_tiny):
     expected = torch.full((3, 3), 0.05).fill_diagonal_(0.9)
     for layer in model.sharing:
-        torch.testing.assert_close(layer.stitch.detach().float(), expected)
+        torch.testing.assert_close(layer.stitch.weight.detach().float(), expected)
     alone = make_tiny("cross_stitch", "gcn", TASKS[:1])
-    assert [layer.stitch.item() for layer in alone.sharing] == [1, 1]
+    assert [layer.stitch.weight.item() for layer in alone.sharing] == [1, 1]
 
 
 def test_identity_stitches_are_networks_of_their_own(model):
@@ -62,7 +62,7 @@ def test_uniform_stitches_average(model):
 
 def test_rows_of_a_stitch_are_the_tasks_that_read(model):
     with torch.no_grad():
-        model.sharing[1].stitch.copy_(torch.tensor([[0.0, 1, 0], [0, 1, 0], [2, 0, -1]]))
+        model.sharing[1].stitch.weight.copy_(torch.tensor([[0.0, 1, 0], [0, 1, 0], [2, 0, -1]]))
     outputs = model.sharing[1].networks(model.sharing[0](H))
     mixed = model.mix(H)
     torch.testing.assert_close(mixed["click"], outputs[:, 1])
@@ -71,7 +71,7 @@ def test_rows_of_a_stitch_are_the_tasks_that_read(model):
 
 def test_groups(model):
     groups = model.parameter_groups()
-    names = [f"sharing.1.{name}" for name in ("stitch", "networks.weight", "networks.bias")]
+    names = [f"sharing.1.{name}" for name in ("networks.weight", "networks.bias", "stitch.weight")]
     assert groups["last_shared"] == names
     assert all(name.startswith("towers.") for name in groups["tower:topic"])
 
@@ -84,7 +84,7 @@ def test_the_order_of_tasks_does_not_matter(model, make_tiny):
         for name, value in model.state_dict().items()
     }
     for level in range(2):
-        state[f"sharing.{level}.stitch"] = state[f"sharing.{level}.stitch"][:, order]
+        state[f"sharing.{level}.stitch.weight"] = state[f"sharing.{level}.stitch.weight"][:, order]
     other.load_state_dict(state)
     for task, expected in model.mix(H).items():
         torch.testing.assert_close(other.mix(H)[task], expected, rtol=0, atol=1e-12)

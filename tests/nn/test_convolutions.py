@@ -57,17 +57,18 @@ def dense_gin(made: GIN, block: Block, h: Tensor) -> Tensor:
 def dense_attention(made: GAT | HGN, block: Block, h: Tensor) -> Tensor:
     """Softmax over all relations and sources of a destination at once, for each head."""
     n_dst, exists = block.csr.n_dst, adjacency(block)
-    a_relation = getattr(made, "a_relation", torch.zeros(RELATIONS, made.heads))
-    scale = getattr(made, "relation_scale", torch.ones(RELATIONS, made.heads))
+    reader = made.attention
+    a_relation = getattr(reader, "a_relation", torch.zeros(RELATIONS, made.heads))
+    scale = getattr(reader, "relation_scale", torch.ones(RELATIONS, made.heads))
     outputs = []
     for head, weight in enumerate(made.linear.weight.chunk(made.heads)):
         z = h @ weight.T
-        logits = (z[:n_dst] @ made.a_dst[head])[:, None] + z @ made.a_src[head]
+        logits = (z[:n_dst] @ reader.a_dst[head])[:, None] + z @ reader.a_src[head]
         logits = F.leaky_relu(logits + a_relation[:, head, None, None], 0.2)
         terms = exists * logits.exp()
         attention = terms / terms.sum((0, 2)).clamp(min=1e-300)[:, None]
         outputs.append((attention * scale[:, head, None, None]).sum(0) @ z)
-    return torch.cat(outputs, 1) + made.own(h[:n_dst])
+    return torch.cat(outputs, 1) + reader.own(h[:n_dst])
 
 
 ORACLES = {"gcn": dense_gcn, "gat": dense_attention, "gin": dense_gin, "hgn": dense_attention}

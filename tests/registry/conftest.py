@@ -89,6 +89,7 @@ def make_bundle(folder: Path, shift: float = 0.0, **changes: Any) -> Path:
         "heads": heads(shift),
         "ids": {"user": np.asarray(USERS, dtype=object), "item": np.asarray(ITEMS)},
         "examples": examples(heads(shift)),
+        "trained_on": {task: np.arange(3) for task in changes.get("heads", heads())},
         "graph_digest": "g" * 64,
         "model_digest": model_digest(shift),
         "config": {"encoder": "gcn"},
@@ -125,15 +126,21 @@ def make_cell(folder: Path, name: str) -> CellRecord:
 
 def make_candidate(folder: Path, cell: str, verdict: str, shift: float) -> CandidateRecord:
     folder.mkdir(parents=True, exist_ok=True)
+    card = folder / f"{cell}-card"
+    card.mkdir(exist_ok=True)
+    write_json(card / "card.json", {"cell": cell, "verdict": {"decision": verdict}})
+    write_manifest(card)
     report = folder / f"{cell}.html"
     report.write_text(f"<p>{cell}: {verdict}</p>")
     return CandidateRecord(
         cell=cell,
+        seed=0,
         bundle=make_bundle(folder / f"{cell}-served", shift),
         model_digest=model_digest(shift),
         verdict=verdict,
         reasons=[f"click: {verdict}"],
         report=report,
+        card=card,
     )
 
 

@@ -80,5 +80,6 @@ def test_the_bundle_holds_no_pickle(bundle: Path):
         "ids/item.parquet",
         "ids/user.parquet",
         "manifest.json",
+        "trained_on.safetensors",
     }
     assert all(len(sha256_of_file(bundle / name)) == 64 for name in files)

@@ -4,7 +4,13 @@ import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.files import write_json, write_manifest
-from counterpoint.registry.lineage import ENVIRONMENT, collect, dvc_lock_digest, git_state, verify
+from counterpoint.registry.lineage import (
+    ENVIRONMENT,
+    collect,
+    commit_is_known,
+    dvc_lock_digest,
+    git_state,
+)
 
 LOCK = """\
 schema: '2.0'
@@ -92,15 +98,8 @@ def test_an_input_that_changed_is_no_lineage(checkout, tmp_path):
         collect(checkout, {"data": tmp_path / "data"})
 
 
-def test_verify_rehashes_every_artefact(tmp_path):
-    digests = {"data": artefact(tmp_path / "data", 1), "a/b": artefact(tmp_path / "a" / "b", 2)}
-    artefact(tmp_path / ".a.scratch", 3)
-    (tmp_path / ".a.scratch" / "value.json").unlink()
-    assert verify(tmp_path) == digests
-    (tmp_path / "data" / "value.json").write_text("2")
-    (tmp_path / "a" / "b" / "value.json").unlink()
-    with pytest.raises(UserError) as raised:
-        verify(tmp_path)
-    assert len(raised.value.faults) == 2
-    with pytest.raises(UserError, match="nowhere: no such folder"):
-        verify(tmp_path / "nowhere")
+def test_a_commit_is_known_to_the_repository_that_has_it(checkout, tmp_path_factory):
+    commit = git_state(checkout)["git_commit"]
+    assert commit_is_known(checkout, commit)
+    assert not commit_is_known(checkout, "0" * 40)
+    assert not commit_is_known(tmp_path_factory.mktemp("empty"), commit)

@@ -59,9 +59,9 @@ def test_a_failed_registration_goes_on(tracking, settings, tmp_path, monkeypatch
 def test_no_credential_is_in_the_receipt(tracking, settings, tmp_path):
     record = make_record(tmp_path / "run", mmoe="promote")
     # sqlite has no password; what follows the question mark is where others carry theirs
-    secret = settings.model_copy(update={"tracking_uri": f"{tracking.uri}?timeout=1234"})
+    secret = settings.model_copy(update={"tracking_uri": f"{tracking.uri}?timeout=12345678901"})
     register(record, secret, tmp_path / "receipt.json")
     receipt = json.loads((tmp_path / "receipt.json").read_text())
     assert receipt["tracking_uri"] == tracking.uri
-    assert "1234" not in json.dumps(receipt)
+    assert "12345678901" not in json.dumps(receipt)
     assert connect(tmp_path, secret.tracking_uri).public_uri == tracking.uri

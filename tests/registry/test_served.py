@@ -43,6 +43,7 @@ def test_nothing_is_pickled_and_the_code_is_the_packages_three_lines(logged):
         "artifacts/bundle/ids/item.parquet",
         "artifacts/bundle/ids/user.parquet",
         "artifacts/bundle/manifest.json",
+        "artifacts/bundle/trained_on.safetensors",
         "conda.yaml",
         "input_example.json",
         "model_from_code.py",

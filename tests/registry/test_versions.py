@@ -6,7 +6,13 @@ from counterpoint.errors import UserError
 from counterpoint.registry import served
 from counterpoint.registry.records import CandidateRecord
 from counterpoint.registry.tracking import experiment_id
-from counterpoint.registry.versions import aliases, load_version, register_candidate, version_of
+from counterpoint.registry.versions import (
+    aliases,
+    card_verdict,
+    load_version,
+    register_candidate,
+    version_of,
+)
 
 from .conftest import heads, make_bundle, make_candidate, model_digest
 
@@ -40,6 +46,7 @@ def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, r
         "counterpoint.model_digest": model_digest(0.0),
         "counterpoint.bundle_digest": record.bundle_digest,
         "counterpoint.report_digest": record.report_digest,
+        "counterpoint.card_digest": record.card_digest,
         "counterpoint.seeds": "0 1",
         "counterpoint.git_commit": "c",
     }
@@ -68,6 +75,7 @@ def test_the_alias_follows_the_verdict(tracking, register, request):
     assert again.version == 2
     assert aliases(tracking, model) == {}
     assert version_of(tracking, model, 2).tags["counterpoint.verdict"] == "hold"
+    assert card_verdict(tracking, model, 2) == "hold"
 
 
 def test_the_champion_does_not_become_a_candidate_again(tracking, register, request):

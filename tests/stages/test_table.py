@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from counterpoint.stages.dvc import WORK, dvc_yaml
+from counterpoint.stages.kfp import COMPILED, compile_pipeline
 from counterpoint.stages.params import Params
 from counterpoint.stages.sources import PACKAGE, source_files
 from counterpoint.stages.table import STAGES, Stage, stage_named
@@ -29,7 +30,7 @@ def test_every_input_is_made_by_an_earlier_stage() -> None:
 
 def test_every_parameter_is_a_section_and_every_section_is_used() -> None:
     sections = {field.alias or name for name, field in Params.model_fields.items()}
-    used = {name for stage in STAGES for name in stage.params} | {"grid"}
+    used = {name for stage in STAGES for name in stage.params} | {"grid", "monitor"}
     assert used == sections
 
 
@@ -63,19 +64,19 @@ def pipeline() -> dict[str, Any]:
 
 
 def flat_tasks(pipeline: dict[str, Any]) -> dict[str, Any]:
-    """Tasks of the pipeline by stage name, those of the loop among them."""
-    tasks = dict(pipeline["root"]["dag"]["tasks"])
+    """Tasks of the pipeline by stage name, inside the exit handler and the loop."""
+    tasks: dict[str, Any] = {}
     for component in pipeline["components"].values():
         tasks |= component.get("dag", {}).get("tasks", {})
     found = {name.replace("-", "_"): task for name, task in tasks.items()}
     return {stage.name: found[stage.name] for stage in STAGES}
 
 
-def test_golden_pipeline_is_compiled(tmp_path: Path) -> None:
-    from counterpoint.stages.kfp import compile_pipeline
-
-    fresh = compile_pipeline(ROOT, tmp_path).read_text()
-    assert fresh == (ROOT / "pipelines" / "main_job.yaml").read_text(), "run `make golden`"
+@pytest.mark.parametrize(("name", "gpus"), COMPILED.items())
+def test_golden_pipeline_is_compiled(tmp_path: Path, name: str, gpus: int) -> None:
+    compile_pipeline(ROOT, tmp_path / name, gpus)
+    fresh = (tmp_path / name).read_text()
+    assert fresh == (ROOT / "pipelines" / name).read_text(), "run `make golden`"
 
 
 def test_kfp_and_dvc_have_the_same_stages_parameters_and_edges(pipeline: dict[str, Any]) -> None:
@@ -89,8 +90,8 @@ def test_kfp_and_dvc_have_the_same_stages_parameters_and_edges(pipeline: dict[st
         digests = {f"{name}_digest" if name != "runs" else "run_digests" for name in stage.inputs}
         if stage.each:
             digests = set()  # see pipelines/main_job.py
-        cell = {"cell"} if stage.each else set()
-        assert set(entry.get("params", [])) | digests | cell == set(inputs.get("parameters", {}))
+        others = {"code", "cell"} if stage.each else {"code"}
+        assert set(entry.get("params", [])) | digests | others == set(inputs.get("parameters", {}))
 
 
 def test_gates_and_registration_are_never_cached_on_a_cluster(pipeline: dict[str, Any]) -> None:

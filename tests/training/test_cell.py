@@ -43,12 +43,26 @@ def test_a_run_directory_holds_what_evaluation_needs(
     assert open_run(again).digest == run.digest  # same seeds, same digest
 
 
+def test_readings_of_layers_that_weigh_edges(market_graph: TrainingGraph, tmp_path: Path) -> None:
+    import polars as pl
+
+    trained(market_graph, "inline-gat-fixed", tmp_path / "run")
+    found = pl.read_parquet(tmp_path / "run" / "readings.parquet")
+    assert set(found["seed"]) == {0, 1}
+    assert set(found["task"]) == set(market_graph.meta.tasks)
+    assert set(found["relation"]) <= {relation.name for relation in market_graph.meta.relations}
+    trained(market_graph, "mmoe-gcn-fixed", tmp_path / "other")
+    assert not (tmp_path / "other" / "readings.parquet").exists()
+
+
 def test_twins_are_one_model_a_target(market_graph: TrainingGraph, tmp_path: Path) -> None:
     cell = cell_named("single_task-gcn-fixed")
     fits = fits_of(cell, market_graph.meta.tasks)
     assert set(fits) == {n for n, t in market_graph.meta.tasks.items() if t.role == "target"}
     trained(market_graph, cell.name, tmp_path / "run")
     assert (tmp_path / "run" / "seed-0" / "click.safetensors").is_file()
+    model = open_run(tmp_path / "run").model(market_graph.store, 0, fit="click")
+    assert list(model.tasks) == ["click"]
 
 
 def test_search_gives_every_cell_the_same_number_of_trials(

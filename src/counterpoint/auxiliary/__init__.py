@@ -45,6 +45,7 @@ def make_auxiliary(settings: AnyAuxiliary, meta: GraphMeta, width: int) -> Auxil
         width: of the model's shared representation.
     """
     made: Auxiliary = AUXILIARIES[settings.kind](meta, width, settings)
+    made.scale = settings.scale
     return made
 
 

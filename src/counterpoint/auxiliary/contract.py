@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict
@@ -17,9 +17,14 @@ Encode = Callable[[View], Tensor]  # the model's shared representation of a view
 
 
 class AuxiliarySettings(Strict):
-    """What every objective may be told; ``seeds`` nodes are drawn a step."""
+    """What every objective may be told.
+
+    ``seeds`` nodes are drawn a step; losses are multiplied by ``scale`` before anything weighs
+    them.
+    """
 
     seeds: PositiveInt = 256
+    scale: PositiveFloat = 1.0
 
 
 class Views(Protocol):
@@ -59,6 +64,7 @@ class Auxiliary(nn.Module, ABC):
     """
 
     hides: str
+    scale: float = 1.0  # of its losses, as the settings say
 
     @abstractmethod
     def batch(
@@ -89,14 +95,20 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def drawn_nodes(
-    graph: TrainingGraph, node_types: tuple[str, ...], count: int, generator: torch.Generator
-) -> Tensor:
-    """``count`` distinct flat node numbers of some types, fewer if there are no more, sorted."""
+def nodes_of_types(graph: TrainingGraph, node_types: tuple[str, ...]) -> Tensor:
+    """Flat numbers of all nodes of some types that the graph has not left out."""
     ranges = [
         torch.arange(graph.meta.count(name)) + graph.meta.offsets[name] for name in node_types
     ]
     nodes = torch.cat(ranges)
+    return nodes[~graph.left_out[nodes]]
+
+
+def drawn_nodes(
+    graph: TrainingGraph, node_types: tuple[str, ...], count: int, generator: torch.Generator
+) -> Tensor:
+    """``count`` distinct flat node numbers of some types, fewer if there are no more, sorted."""
+    nodes = nodes_of_types(graph, node_types)
     chosen = torch.randperm(len(nodes), generator=generator)[:count]
     return nodes[chosen].sort().values
 

@@ -15,6 +15,7 @@ from counterpoint.auxiliary.contract import (
     at_least_float32,
     drawn_nodes,
     nodes_by_type,
+    nodes_of_types,
 )
 from counterpoint.auxiliary.cosine import cosine
 from counterpoint.errors import UserError
@@ -62,7 +63,7 @@ class FeatureReconstruction(Auxiliary):
     ) -> AuxiliaryBatch:
         """A view without the hidden nodes' features, and those of the seeds among them."""
         names = self.heads.names
-        total = sum(graph.meta.count(name) for name in names)
+        total = len(nodes_of_types(graph, names))
         hidden = drawn_nodes(graph, names, max(round(self.settings.share * total), 1), generator)
         order = torch.randperm(len(hidden), generator=generator)
         seeds = hidden[order[: self.settings.seeds]].sort().values

@@ -115,16 +115,22 @@ class TaskRows:
 
 @dataclass(frozen=True)
 class GraphStore:
-    """An opened graph store; arrays are read when they are first asked for."""
+    """An opened graph store; arrays are read when they are first asked for.
+
+    ``left_out [N]`` (bool) are nodes that stand apart: without edges, and never asked about by an
+    objective. None: there are none.
+    """
 
     path: Path
     meta: GraphMeta
     digest: str
+    left_out: np.ndarray | None = None
 
     @cached_property
     def edges(self) -> dict[str, np.ndarray]:
         """``indptr [N + 1]``, ``indices [E]`` (sources), ``etype [E]`` of the flat graph."""
-        return read_tensors(self.path / "train" / "edges.safetensors")
+        edges = read_tensors(self.path / "train" / "edges.safetensors")
+        return edges if self.left_out is None else _edges_between(~self.left_out, edges)
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
@@ -148,10 +154,29 @@ class GraphStore:
         arrays = self._rows[split]
         return TaskRows(arrays[f"{task}/entity"], arrays[f"{task}/label"])
 
+    def ids(self, node_type: str) -> np.ndarray:
+        """The user's ids of one node type ``[n]`` in row order: integers, or objects (strings)."""
+        import polars as pl
+
+        found = pl.read_parquet(self.path / "ids" / f"{node_type}.parquet")["id"]
+        return np.asarray(found.to_numpy())
+
     @property
     def held_out_facts(self) -> Any:
         """Cross-task overlap: a JSON list, one entry a task."""
         return read_json(self.path / "held_out" / "facts.json")
+
+
+def _edges_between(nodes: np.ndarray, edges: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The edges of which both ends are among ``nodes [N]`` (bool)."""
+    dst = np.repeat(np.arange(len(nodes)), np.diff(edges["indptr"]))
+    keep = nodes[dst] & nodes[edges["indices"]]
+    degree = np.bincount(dst[keep], minlength=len(nodes))
+    return {
+        "indptr": np.concatenate([[0], np.cumsum(degree, dtype=np.int64)]),
+        "indices": edges["indices"][keep],
+        "etype": edges["etype"][keep],
+    }
 
 
 def open_store(path: Path) -> GraphStore:

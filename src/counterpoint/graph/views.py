@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from counterpoint.graph.ops import Csr
 from counterpoint.graph.store import GraphStore
@@ -16,13 +17,19 @@ class TypeInput:
     """Inputs of the nodes of one type.
 
     Shapes: ``ids [n]`` places within the type; ``dense [n, F]``; ``codes [n, C]``; ``bags`` one
-    :class:`Csr` ``[n, vocabulary]`` each.
+    :class:`Csr` ``[n, vocabulary]`` each. ``whole`` says that ids are all of the type, in order.
     """
 
     ids: Tensor
     dense: Tensor | None
     codes: Tensor | None
     bags: dict[str, Csr]
+    whole: bool = False
+
+    def of_nodes(self, table: Tensor) -> Tensor:
+        """Rows ``[n, d]`` of a table over all nodes of the type."""
+        # all rows need no gathering, nor scattering in each backward pass
+        return table if self.whole else embedding(self.ids, table)
 
     def to(self, device: torch.device) -> "TypeInput":
         """The same inputs on a device."""
@@ -31,6 +38,7 @@ class TypeInput:
             dense=None if self.dense is None else self.dense.to(device),
             codes=None if self.codes is None else self.codes.to(device),
             bags={name: bag.to(device) for name, bag in self.bags.items()},
+            whole=self.whole,
         )
 
     def at(self, rows: Tensor) -> "TypeInput":
@@ -54,6 +62,23 @@ def _csr_rows(csr: Csr, rows: Tensor) -> Csr:
 
 
 @dataclass(frozen=True)
+class RelationEdges:
+    """The edges of one relation in a block, with nodes numbered within their types.
+
+    Shapes: ``places [E_r]`` of the edges in the block; ``dst [n_d]`` and ``src [n_s]``, rows of
+    the block that hold the nodes of the two types; ``csr`` is ``[n_d, n_s]``.
+    """
+
+    relation: int
+    dst_type: int
+    src_type: int
+    csr: Csr
+    places: Tensor
+    dst: Tensor
+    src: Tensor
+
+
+@dataclass(frozen=True)
 class Block:
     """Edges of one layer. The destinations are the first ``csr.n_dst`` of the sources.
 
@@ -66,6 +91,40 @@ class Block:
     etype: Tensor
     degree: Tensor
     node_type: Tensor
+
+    @cached_property
+    def by_relation(self) -> tuple[RelationEdges, ...]:
+        """The edges of each relation that has any here."""
+        n_dst = self.csr.n_dst
+        numbers, n_types = torch.unique(self.etype).tolist(), int(self.node_type.max()) + 1
+        rows = [torch.nonzero(self.node_type == t).flatten() for t in range(n_types)]
+        within = torch.empty_like(self.node_type)
+        for found in rows:
+            within[found] = torch.arange(len(found), device=within.device)
+        return tuple(self._relation(number, rows, within, n_dst) for number in numbers)
+
+    def _relation(
+        self, number: int, rows: list[Tensor], within: Tensor, n_dst: int
+    ) -> RelationEdges:
+        places = torch.nonzero(self.etype == number).flatten()
+        first = places[0]
+        dst_type = int(self.node_type[self.csr.dst[first]])
+        src_type = int(self.node_type[self.csr.indices[first]])
+        dst, src = rows[dst_type][rows[dst_type] < n_dst], rows[src_type]
+        degree = torch.bincount(within[self.csr.dst[places]], minlength=len(dst))
+        indptr = torch.nn.functional.pad(degree.cumsum(0), (1, 0))
+        csr = Csr(indptr, within[self.csr.indices[places]], len(src))
+        return RelationEdges(number, dst_type, src_type, csr, places, dst, src)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all edges into its destinations are there."""
+        return torch.equal(self.at_destinations(self.degree), self.csr.indptr.diff())
+
+    def at_destinations(self, values: Tensor) -> Tensor:
+        """Rows ``[n_dst, ...]`` of the destinations among the sources' ``[n_src, ...]``."""
+        # a slice that takes all would still be copied back into zeros by each backward pass
+        return values if len(values) == self.csr.n_dst else values[: self.csr.n_dst]
 
     def to(self, device: torch.device) -> "Block":
         """The same block on a device."""
@@ -117,6 +176,8 @@ class TrainingGraph:
         self.etype = edges["etype"].to(self.device, torch.int64)
         derived = [relation.derived for relation in self.meta.relations]
         self.derived = torch.tensor(derived, dtype=torch.bool, device=self.device)
+        apart = store.left_out if store.left_out is not None else np.zeros(self.meta.n_nodes, bool)
+        self.left_out = torch.from_numpy(apart)  # where objectives draw: on the CPU
         counts = torch.tensor([t.count for t in self.meta.node_types])
         self.node_type = torch.repeat_interleave(torch.arange(len(counts)), counts).to(self.device)
         self.inputs = {t.name: self._type_input(t.name, t.count) for t in self.meta.node_types}
@@ -134,7 +195,7 @@ class TrainingGraph:
             assert indices is not None
             bags[bag] = Csr(indptr, indices, size)
         ids = torch.arange(count, device=self.device)
-        return TypeInput(ids, array("dense"), array("codes"), bags)
+        return TypeInput(ids, array("dense"), array("codes"), bags, whole=True)
 
     @cached_property
     def _keys(self) -> Tensor:
@@ -166,6 +227,11 @@ class TrainingGraph:
             keep[hit] = False
         return keep
 
+    @cached_property
+    def _whole(self) -> Block:
+        """All edges: one object, so that what layers derive from it is derived once."""
+        return Block(self.csr, self.etype, self.csr.indptr.diff(), self.node_type)
+
     def view(self, layers: int, keep: Tensor | None = None, hidden: Tensor | None = None) -> View:
         """The whole graph, ``layers`` deep.
 
@@ -174,10 +240,10 @@ class TrainingGraph:
             keep: ``[E]`` (bool) edges to leave in; None: all.
             hidden: flat numbers of nodes whose input features are taken away.
         """
-        csr, etype = self.csr, self.etype
+        block = self._whole
         if keep is not None:
-            csr, etype = csr.kept(keep), etype[keep]
-        block = Block(csr, etype, csr.indptr.diff(), self.node_type)
+            csr = self.csr.kept(keep)
+            block = Block(csr, self.etype[keep], csr.indptr.diff(), self.node_type)
         taken = None
         if hidden is not None:
             taken = torch.zeros(self.meta.n_nodes, dtype=torch.bool, device=self.device)

@@ -2,17 +2,40 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict, Task
 from counterpoint.graph.views import View
-from counterpoint.models.contract import Model, Representations, make_towers
+from counterpoint.models.contract import Model, Representations, grouped, make_towers
 from counterpoint.models.dephn_settings import DEPHNSettings
 from counterpoint.models.mogenet_settings import MoGENetSettings
 from counterpoint.nn.encoders import Encoder
 from counterpoint.nn.named import NamedModules
+
+
+class InlineSettings(Strict):
+    """InLINE's own: what each block sees, and in how many of its layers the exchange is inner.
+
+    ``cgc``: a task's block sees its own expert and the shared ones, a shared block all; ``mmoe``:
+    every block sees all. ``disentangled_layers`` None: all of them. Without ``relation_gates`` a
+    gate does not know the relation of its edge.
+    """
+
+    topology: Literal["cgc", "mmoe"] = "cgc"
+    shared_blocks: NonNegativeInt = 1
+    disentangled_layers: NonNegativeInt | None = None
+    relation_gates: bool = True
+    gate_width: PositiveInt = 64
+
+
+class StrucHISSettings(Strict):
+    """``mask_absent``: relations by which a node has no neighbour get no attention."""
+
+    gate_width: PositiveInt = 64
+    mask_absent: bool = True
 
 
 class SharingSettings(Strict):
@@ -31,6 +54,8 @@ class SharingSettings(Strict):
     own_experts: NonNegativeInt = 1
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
+    inline: InlineSettings = InlineSettings()
+    struchis: StrucHISSettings = StrucHISSettings()
     dephn: DEPHNSettings = DEPHNSettings()
     mogenet: MoGENetSettings = MoGENetSettings()
 
@@ -99,20 +124,5 @@ class ComposedModel(Model):
 
     def parameter_groups(self) -> dict[str, list[str]]:
         """``shared`` (encoder and sharing part), ``last_shared``, ``tower:<task>``."""
-        groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
-        groups |= {f"tower:{task}": [] for task in self.tasks}
-        owner = {
-            id(parameter): task
-            for task in self.tasks
-            for part in self.owned(task)
-            for parameter in part.parameters()
-        }
-        last = {id(parameter) for parameter in self.last_shared().parameters()}
-        for name, parameter in self.named_parameters():
-            if id(parameter) in owner:
-                groups[f"tower:{owner[id(parameter)]}"].append(name)
-                continue
-            groups["shared"].append(name)
-            if id(parameter) in last:
-                groups["last_shared"].append(name)
-        return groups
+        owned = {task: self.owned(task) for task in self.tasks}
+        return grouped(self, owned, [self.last_shared()])

@@ -1,7 +1,7 @@
 """What training, weighting and serving may ask of a model, whatever is inside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -108,7 +108,7 @@ class Model(nn.Module, ABC):
         """What the task's tower says of a batch ``[n]`` or ``[n, C]``, whatever its condition."""
         h = representations[batch.task]
         sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
-        logits: Tensor = self.towers[batch.task](*(h[rows] for rows in sides))
+        logits: Tensor = self.towers[batch.task](*(h.index_select(0, rows) for rows in sides))
         return logits
 
     def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
@@ -157,6 +157,37 @@ def make_towers(
             for name, task in tasks.items()
         }
     )
+
+
+def grouped(
+    model: nn.Module,
+    owned: Mapping[str, Sequence[nn.Module | nn.Parameter]],
+    last: Sequence[nn.Module],
+) -> dict[str, list[str]]:
+    """Names of parameters by group, as :class:`Model` has them.
+
+    Args:
+        model: whose parameters they are.
+        owned: for each task the modules and parameters that no other task's loss reaches.
+        last: the modules of the last shared layer, less what some task owns.
+    """
+    groups: dict[str, list[str]] = {"shared": [], "last_shared": []}
+    groups |= {f"tower:{task}": [] for task in owned}
+    owner = {
+        id(parameter): task
+        for task, parts in owned.items()
+        for part in parts
+        for parameter in (part.parameters() if isinstance(part, nn.Module) else [part])
+    }
+    of_last = {id(parameter) for part in last for parameter in part.parameters()}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in owner:
+            groups[f"tower:{owner[id(parameter)]}"].append(name)
+            continue
+        groups["shared"].append(name)
+        if id(parameter) in of_last:
+            groups["last_shared"].append(name)
+    return groups
 
 
 def per_example_loss(kind: TaskKind, logits: Tensor, label: Tensor) -> Tensor:

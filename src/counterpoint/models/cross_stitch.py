@@ -1,28 +1,25 @@
 """Cross-Stitch networks: a network a task, mixed after each layer (Misra et al. 2016)."""
 
-import torch
 from torch import Tensor, nn
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
+from counterpoint.nn.exchange import Stitch
 from counterpoint.nn.experts import Experts
-
-KEPT = 0.9  # of a task's own activations at the start; the others share the rest
 
 
 class StitchedLayer(nn.Module):
-    """A layer a task, then ``h~_t = sum_s a_ts h_s`` (eq. 1, one a_ts for all channels)."""
+    """A layer a task, then the stitch."""
 
     def __init__(self, tasks: int, d_in: int, width: int) -> None:
         super().__init__()
         self.networks = Experts(tasks, d_in, width)
-        own = torch.eye(tasks)
-        others = (1 - own) / max(tasks - 1, 1)
-        self.stitch = nn.Parameter(KEPT * own + (1 - KEPT) * others if tasks > 1 else own)
+        self.stitch = Stitch(tasks)
 
     def forward(self, h: Tensor) -> Tensor:
         """``[n, d_in]``, one input for all tasks, or ``[n, T, d_in]``, to ``[n, T, width]``."""
-        return torch.einsum("ts,nsw->ntw", self.stitch, self.networks(h))
+        stitched: Tensor = self.stitch(self.networks(h))
+        return stitched
 
 
 class CrossStitch(ComposedModel):

@@ -7,6 +7,11 @@ from counterpoint.models.contract import Representations
 from counterpoint.nn.experts import SLOPE
 
 
+def bottom(d_in: int, width: int) -> nn.Sequential:
+    """One hidden layer below a tower: ``[n, d_in]`` to ``[n, width]``."""
+    return nn.Sequential(nn.Linear(d_in, width), nn.LeakyReLU(SLOPE))
+
+
 class SharedBottom(ComposedModel):
     """Encoder, ``LeakyReLU(Linear)`` of ``settings.width``, towers.
 
@@ -15,9 +20,8 @@ class SharedBottom(ComposedModel):
 
     def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
         """The bottom: ``[n, d_in]`` to ``[n, width]``."""
-        return nn.Sequential(nn.Linear(d_in, settings.width), nn.LeakyReLU(SLOPE))
+        return bottom(d_in, settings.width)
 
     def mix(self, h: Tensor) -> Representations:
         """The same representation for every task."""
-        bottom = self.sharing(h)
-        return dict.fromkeys(self.tasks, bottom)
+        return dict.fromkeys(self.tasks, self.sharing(h))

@@ -8,31 +8,9 @@ from torch.nn import functional as F
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations, TaskBatch
+from counterpoint.nn.exchange import Routing, open_gates
 from counterpoint.nn.experts import SLOPE, Experts
-from counterpoint.nn.hard_concrete import HardConcrete
 from counterpoint.nn.named import NamedModules
-
-
-class Routing(nn.Module):
-    """Gated connections between sub-networks: ``v_j = sum_i z_ij u_i W_ij``.
-
-    Shapes: ``u [n, inputs, d_in]`` to ``v [n, outputs, width]``.
-    """
-
-    def __init__(self, inputs: int, outputs: int, d_in: int, width: int) -> None:
-        super().__init__()
-        self.gates = HardConcrete(inputs, outputs)
-        self.weight = nn.Parameter(torch.empty(inputs, outputs, d_in, width))
-        bound = (inputs * d_in) ** -0.5  # of one linear layer on all inputs
-        nn.init.uniform_(self.weight, -bound, bound)
-
-    def forward(self, u: Tensor) -> Tensor:
-        """Inputs of the sub-networks above ``[n, outputs, width]``."""
-        inputs, outputs, d_in, width = self.weight.shape
-        weight = (self.gates()[:, :, None, None] * self.weight).transpose(1, 2)
-        weight = weight.reshape(inputs * d_in, outputs * width)
-        flat: Tensor = u.reshape(len(u), inputs * d_in) @ weight
-        return flat.view(len(u), outputs, width)
 
 
 class RoutedLevel(nn.Module):
@@ -84,9 +62,4 @@ class SNR(ComposedModel):
         self, representations: Representations, batches: Mapping[str, TaskBatch]
     ) -> dict[str, Tensor]:
         """``open_gates``: the expected number of open connections, times ``gate_penalty``."""
-        expected = [
-            module.chance_of_open().sum()
-            for module in self.modules()
-            if isinstance(module, HardConcrete)
-        ]
-        return {"open_gates": self.gate_penalty * torch.stack(expected).sum()}
+        return {"open_gates": self.gate_penalty * open_gates(self)}

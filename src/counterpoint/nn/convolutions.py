@@ -11,6 +11,8 @@ from counterpoint.errors import UserError
 from counterpoint.graph.ops import copy_sum, edge_softmax, gather_dst, gather_src, weighted_sum
 from counterpoint.graph.views import Block
 
+HEADS = 2
+
 
 def degrees(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
     """True degrees ``[n_src]`` and those in the block ``[n_dst]``, the latter at least 1.
@@ -34,13 +36,13 @@ class GCN(nn.Module):
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        n_dst = block.csr.n_dst
         degree, sampled = degrees(block, h)
         scale = (degree + 1).rsqrt()[:, None]
-        lift = (degree[:n_dst] / sampled)[:, None]
-        z = self.linear(h)
-        around = copy_sum(block.csr, z * scale) * lift
-        out: Tensor = (around + z[:n_dst] * scale[:n_dst]) * scale[:n_dst]
+        z = self.linear(h) * scale
+        around = copy_sum(block.csr, z)
+        if not block.is_whole:
+            around = around * (block.at_destinations(degree) / sampled)[:, None]
+        out: Tensor = (around + block.at_destinations(z)) * block.at_destinations(scale)
         return out
 
 
@@ -51,33 +53,88 @@ def width_of_a_head(width: int, heads: int) -> int:
     return width // heads
 
 
+class Attention(nn.Module):
+    """What a node reads off its neighbours: weights of edges, and what is added of its own.
+
+    With ``n_relations`` Simple-HGN's (Lv et al. 2021, eq. 4): a learned vector a relation enters
+    the logit as one scalar a relation and head, which is what its two linear maps amount to. Ours
+    in addition: a learned factor a relation and head on what the softmax gives, 1 at the start.
+    """
+
+    def __init__(self, d_in: int, d_out: int, heads: int, n_relations: int = 0) -> None:
+        super().__init__()
+        width = width_of_a_head(d_out, heads)
+        self.own = nn.Linear(d_in, d_out)
+        self.a_src = nn.Parameter(torch.empty(heads, width))
+        self.a_dst = nn.Parameter(torch.empty(heads, width))
+        nn.init.xavier_normal_(self.a_src)
+        nn.init.xavier_normal_(self.a_dst)
+        self.by_relation = n_relations > 0
+        if self.by_relation:
+            self.a_relation = nn.Parameter(torch.zeros(n_relations, heads))
+            self.relation_scale = nn.Parameter(torch.ones(n_relations, heads))
+
+    def forward(self, block: Block, h: Tensor, z_dst: Tensor, experts: Tensor) -> Tensor:
+        """One kind of message, ``experts [n_src, heads, d / heads]``, to ``[n_dst, d_out]``."""
+        around = weighted_sum(block.csr, self.of_edges(block, z_dst, experts), experts)
+        return self.with_own(block, h, around)
+
+    def of_edges(self, block: Block, z_dst: Tensor, experts: Tensor) -> Tensor:
+        """Weights of edges ``[E, heads]`` whose messages are ``experts`` of their sources."""
+        return self.weights(block, z_dst, gather_src(block.csr, self.said_by(experts)))
+
+    def said_by(self, experts: Tensor) -> Tensor:
+        """What sources say in the logits ``[..., heads]``, of ``[..., heads, d / heads]``."""
+        return (experts * self.a_src).sum(-1)
+
+    def weights(self, block: Block, z_dst: Tensor, said: Tensor) -> Tensor:
+        """Weights of edges ``[E, heads]`` from what their sources say, of the same shape."""
+        logits = said + gather_dst(block.csr, (z_dst * self.a_dst).sum(-1))
+        if not self.by_relation:
+            return edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
+        logits = logits + self.a_relation[block.etype]
+        attention = edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
+        return attention * self.relation_scale[block.etype]
+
+    def with_own(self, block: Block, h: Tensor, around: Tensor) -> Tensor:
+        """``[n_dst, d_out]`` of what was read ``[n_dst, heads, d / heads]`` and the nodes' own."""
+        out: Tensor = around.flatten(1) + self.own(h[: block.csr.n_dst])
+        return out
+
+
 class GAT(nn.Module):
     """Graph attention, heads concatenated, self added as in a residual (Velickovic et al. 2018)."""
 
-    def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = 2) -> None:
+    attends_relations = False
+
+    def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = HEADS) -> None:
         super().__init__()
-        self.heads, head_width = heads, width_of_a_head(d_out, heads)
+        self.heads = heads
         self.linear = nn.Linear(d_in, d_out, bias=False)
-        self.own = nn.Linear(d_in, d_out)
-        self.a_src = nn.Parameter(torch.empty(heads, head_width))
-        self.a_dst = nn.Parameter(torch.empty(heads, head_width))
-        nn.init.xavier_normal_(self.a_src)
-        nn.init.xavier_normal_(self.a_dst)
+        self.attention = Attention(
+            d_in, d_out, heads, max(n_relations, 1) if self.attends_relations else 0
+        )
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        n_dst = block.csr.n_dst
-        z = self.linear(h).view(len(h), self.heads, -1)
-        logit_src = (z * self.a_src).sum(-1)
-        logit_dst = (z[:n_dst] * self.a_dst).sum(-1)
-        logits = gather_src(block.csr, logit_src) + gather_dst(block.csr, logit_dst)
-        around = weighted_sum(block.csr, self.attention(block, logits), z)
-        out: Tensor = around.flatten(1) + self.own(h[:n_dst])
+        z = self._projected(h)
+        out: Tensor = self.attention(block, h, z[: block.csr.n_dst], z)
         return out
 
-    def attention(self, block: Block, logits: Tensor) -> Tensor:
-        """Weights ``[E, heads]`` of edges from what both ends say."""
-        return edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
+    def edge_attention(self, block: Block, h: Tensor) -> Tensor:
+        """Weights of edges ``[E, heads]``, for who wants to look at them."""
+        z = self._projected(h)
+        return self.attention.of_edges(block, z[: block.csr.n_dst], z)
+
+    def _projected(self, h: Tensor) -> Tensor:
+        projected: Tensor = self.linear(h)
+        return projected.view(len(h), self.heads, -1)
+
+
+class HGN(GAT):
+    """Attention that knows relations, one softmax over all of them (:class:`Attention`)."""
+
+    attends_relations = True
 
 
 class GIN(nn.Module):
@@ -99,22 +156,3 @@ class GIN(nn.Module):
         around = copy_sum(block.csr, h) * (degree[:n_dst].sqrt() / sampled)[:, None]
         out: Tensor = self.mlp((1 + self.epsilon) * h[:n_dst] + around)
         return out
-
-
-class HGN(GAT):
-    """Attention with a learned vector a relation, one softmax over all relations (Lv et al. 2021).
-
-    Simple-HGN, eq. 4, with residual; the edge-type embedding enters the logit as one scalar a
-    relation and head, which is what its two linear maps amount to. Ours in addition: a learned
-    factor a relation and head on what the softmax gives, 1 at the start.
-    """
-
-    def __init__(self, d_in: int, d_out: int, n_relations: int, heads: int = 2) -> None:
-        super().__init__(d_in, d_out, n_relations, heads)
-        self.a_relation = nn.Parameter(torch.zeros(max(n_relations, 1), heads))
-        self.relation_scale = nn.Parameter(torch.ones(max(n_relations, 1), heads))
-
-    def attention(self, block: Block, logits: Tensor) -> Tensor:
-        """As in :class:`GAT`, with the relation's scalar in the logit and its factor outside."""
-        attention = super().attention(block, logits + self.a_relation[block.etype])
-        return attention * self.relation_scale[block.etype]

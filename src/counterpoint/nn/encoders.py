@@ -15,25 +15,34 @@ from counterpoint.nn.field_encoders import BRANCHES, FieldEncoder, InteractionEn
 from counterpoint.nn.hgt import HGT
 from counterpoint.nn.inputs import InputLayer
 from counterpoint.nn.mgnn import MGNN
+from counterpoint.nn.relation_attention import RelationAttention
 
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
-GRAPH_ENCODERS = ("mlp", *CONVOLUTIONS, "hgt")
+TYPED = ("hgt", "relgat")  # whose layers know the types of nodes
+GRAPH_ENCODERS = ("mlp", *CONVOLUTIONS, *TYPED)
 
 
 def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
     """A fresh layer of an encoder, ``[n_src, width]`` to ``[n_dst, width]``."""
-    if kind != "hgt":
+    if kind in CONVOLUTIONS:
         return CONVOLUTIONS[kind](width, width, len(meta.relations))
+    if kind == "relgat":
+        return RelationAttention(width, width, len(meta.relations), len(meta.node_types))
     place = {node_type.name: number for number, node_type in enumerate(meta.node_types)}
     ends = [(place[relation.src], place[relation.dst]) for relation in meta.relations]
     return HGT(width, width, ends, len(place))
 
 
-class GraphEncoder(Encoder):
-    """Input layer, then convolutions with residuals: ``h' = dropout(ReLU(conv(h))) + h``.
+def advanced(own: Tensor, out: Tensor, dropout: float, *, last: bool, training: bool) -> Tensor:
+    """The states after a layer ``[n, d]``: ``own + dropout(ReLU(out))``, or ``own + out`` at last.
 
     The last layer has no ReLU, so that representations may be negative.
     """
+    return own + (out if last else F.dropout(F.relu(out), dropout, training))
+
+
+class GraphEncoder(Encoder):
+    """Input layer, then convolutions with residuals (:func:`advanced`)."""
 
     def __init__(self, kind: str, meta: GraphMeta, settings: EncoderSettings) -> None:
         super().__init__()
@@ -55,12 +64,11 @@ class GraphEncoder(Encoder):
         for number, layer in enumerate(self.layers):
             if self.depth:
                 block = view.blocks[number]
-                own, out = h[: block.csr.n_dst], layer(block, h)
+                own, out = block.at_destinations(h), layer(block, h)
             else:
                 own, out = h, layer(h)
-            if number + 1 < len(self.layers):
-                out = F.dropout(F.relu(out), self.dropout, self.training)
-            h = own + out
+            last = number + 1 == len(self.layers)
+            h = advanced(own, out, self.dropout, last=last, training=self.training)
         return h
 
 

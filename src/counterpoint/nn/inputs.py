@@ -47,7 +47,7 @@ class TypeProjection(nn.Module):
             assert isinstance(table, nn.Embedding)
             found.append(neighbour_mean(bag, table.weight))
         if self.ids is not None:
-            found.append(self.ids(inputs.ids))
+            found.append(inputs.of_nodes(self.ids.weight))
         return found
 
     def forward(self, inputs: TypeInput) -> Tensor:

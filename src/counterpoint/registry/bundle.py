@@ -7,6 +7,7 @@
                               <task>.src_bias [n_src], <task>.dst_bias [n_dst], <task>.bias [];
                               linear head: <task>.logits [n, C]
     ids/<type>.parquet        id: the external id of each row
+    trained_on.safetensors    <task>: identities of its training entities, sorted [m]
     examples.json             a few entities with the scores that training computed for them
     manifest.json
 
@@ -35,6 +36,7 @@ from counterpoint.files import (
 from counterpoint.registry.id_index import IdIndex
 
 CONTENTS, EMBEDDINGS, EXAMPLES = "bundle.json", "embeddings.safetensors", "examples.json"
+TRAINED_ON = "trained_on.safetensors"
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,17 @@ class Contents(Strict):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory; ``digest`` is its manifest's, ``tensors`` are named as in the file."""
+    """A bundle in memory; ``digest`` is its manifest's, ``tensors`` are named as in the file.
+
+    ``trained_on`` holds identities (:mod:`counterpoint.registry.identity`) by task.
+    """
 
     digest: str
     contents: Contents
     tensors: Mapping[str, np.ndarray]
     ids: Mapping[str, IdIndex]
     examples: Sequence[Mapping[str, Any]]
+    trained_on: Mapping[str, np.ndarray]
 
 
 def write_bundle(
@@ -143,6 +149,7 @@ def write_bundle(
     ids: Mapping[str, np.ndarray],
     examples: Sequence[Mapping[str, Any]],
     *,
+    trained_on: Mapping[str, np.ndarray],
     graph_digest: str,
     model_digest: str,
     config: Mapping[str, Any],
@@ -155,6 +162,8 @@ def write_bundle(
         ids: per node type that a head names, external ids [n] by row: integers or strings.
         examples: some rows of each task, ``{"task", "id" or "src" and "dst", "score"}``: the
             score (a number, or C of them) as training computed it, for registration to compare.
+        trained_on: per task the identities [m] of its training entities, sorted: a later test
+            set must not hold them where this model is compared on it.
         graph_digest: digest of the graph store behind the representations.
         model_digest: digest of the weights.
         config: the resolved configuration of the cell.
@@ -182,6 +191,7 @@ def write_bundle(
         write_json(scratch / CONTENTS, contents.model_dump(mode="json"))
         write_json(scratch / EXAMPLES, [dict(example) for example in examples])
         write_tensors(scratch / EMBEDDINGS, _checked_tensors(heads, ids))
+        write_tensors(scratch / TRAINED_ON, {task: trained_on[task] for task in heads})
         (scratch / "ids").mkdir()
         for name in contents.node_types:
             frame = pl.DataFrame({"id": np.asarray(ids[name]).tolist()})
@@ -209,7 +219,8 @@ def read_bundle(folder: Path) -> Bundle:
         for name in contents.node_types
     }
     tensors = read_tensors(folder / EMBEDDINGS)
-    return Bundle(digest, contents, tensors, ids, read_json(folder / EXAMPLES))
+    trained_on = read_tensors(folder / TRAINED_ON)
+    return Bundle(digest, contents, tensors, ids, read_json(folder / EXAMPLES), trained_on)
 
 
 def has_classes(kind: TaskKind) -> bool:

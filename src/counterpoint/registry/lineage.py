@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from counterpoint.data.schema import read_yaml
-from counterpoint.errors import UserError, raise_faults
-from counterpoint.files import MANIFEST, json_text, sha256_of_text, verified_digest
+from counterpoint.files import json_text, sha256_of_text, verified_digest
 
 # set in our images and by the pipeline's components; a cluster has no checkout to ask
 ENVIRONMENT = {
@@ -55,6 +54,11 @@ def git_state(checkout: Path) -> dict[str, str]:
     return {"git_commit": commit, "git_dirty": "true" if changes else "false"}
 
 
+def commit_is_known(checkout: Path, commit: str) -> bool:
+    """Whether the repository around ``checkout`` has the commit."""
+    return _git(checkout, "cat-file", "-t", commit) == "commit"
+
+
 def dvc_lock_digest(lock: Path, stages: Collection[str]) -> str | None:
     """SHA-256 of the entries of ``stages`` in dvc.lock, matrix items included; None without."""
     if not lock.is_file():
@@ -62,28 +66,6 @@ def dvc_lock_digest(lock: Path, stages: Collection[str]) -> str | None:
     entries = read_yaml(lock).get("stages", {})
     chosen = {name: entry for name, entry in entries.items() if name.split("@")[0] in stages}
     return sha256_of_text(json_text(chosen)) if chosen else None
-
-
-def verify(work: Path) -> dict[str, str]:
-    """Rehash every artefact folder below ``work``: its path relative to ``work`` → its digest.
-
-    Raises:
-        UserError: a line for each file that is missing, added or changed.
-    """
-    if not work.is_dir():
-        raise UserError(f"{work}: no such folder")
-    digests: dict[str, str] = {}
-    faults: list[str] = []
-    for manifest in sorted(work.rglob(MANIFEST)):
-        place = manifest.parent.relative_to(work)
-        if any(part.startswith(".") for part in place.parts):
-            continue  # a killed run's scratch folder; never a finished artefact
-        try:
-            digests[place.as_posix()] = verified_digest(manifest.parent)
-        except UserError as fault:
-            faults += fault.faults
-    raise_faults(faults)
-    return digests
 
 
 def _git(checkout: Path, *arguments: str) -> str:

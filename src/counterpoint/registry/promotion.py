@@ -1,46 +1,32 @@
-"""Moving ``champion``: only with the gate's verdict, only from where the caller says it stands.
+"""Moving ``champion``: only with evidence, only from where the caller says it stands.
 
-MLflow sets an alias blindly and keeps no history. Here each move is an event: a numbered tag of
-the registered model, written before the alias. Whoever finds a second event of the same number
-withdraws, so of two movers that saw the same champion at most one goes on.
+The log (:mod:`counterpoint.registry.moves`) decides; the aliases follow it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
-from counterpoint.data.schema import Strict
-from counterpoint.errors import UserError
-from counterpoint.registry.served import stored_bundle_digest
+from counterpoint.errors import UserError, raise_faults
+from counterpoint.registry.bundle import Bundle
+from counterpoint.registry.moves import Comparison, Evidence, Log, Move, append, read_log
+from counterpoint.registry.scores import example_faults
 from counterpoint.registry.tracking import PREFIX, Tracking, person, redacted
 from counterpoint.registry.versions import (
     CANDIDATE,
     CHAMPION,
     PREVIOUS,
     aliases,
-    logged_model_id,
+    card_verdict,
+    load_version,
+    version_numbers,
     version_of,
 )
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-_EVENT = f"{PREFIX}event."
-ROLLED_BACK = f"{PREFIX}rolled_back"
-
-
-class Move(Strict):
-    """One move of ``champion``; None: there was no champion before."""
-
-    number: int
-    action: Literal["promote", "rollback"]
-    version: int
-    before: int | None
-    who: str
-    when: str
-    why: str
-    override: bool = False
+Judge = Callable[[int, int], Comparison]  # of the challenger's and the champion's version
 
 
 def promote(
@@ -49,6 +35,7 @@ def promote(
     version: int | str,
     *,
     expect_champion: int | None,
+    judge: Judge | None = None,
     override_reason: str | None = None,
 ) -> Move:
     """Make ``version`` (a number or an alias) champion; the old champion becomes ``previous``.
@@ -58,139 +45,184 @@ def promote(
         model: name of the registered model.
         version: which one.
         expect_champion: the version that the caller takes for champion, None for no champion.
-        override_reason: why a version without a promote verdict, or rolled back, is promoted.
+        judge: tests the version against the champion on today's test set.
+        override_reason: why a version is promoted that its verdict, a rollback or the test
+            against the champion forbids.
 
     Raises:
-        UserError: the verdict forbids it, the champion is another one, someone else is moving
-            it, or the stored model is not the one that was registered.
+        UserError: something forbids it, the champion is another one, someone else has moved it,
+            or the stored model is not the one that was registered.
     """
-    past, standing = history(tracking, model), aliases(tracking, model)
-    found = version_of(tracking, model, version)
+    log = _log_of(tracking, model)
+    raise_faults([f"{fault}; see `counterpoint models history`" for fault in log.faults()])
+    found = resolved(tracking, log, version)
     number, name = int(found.version), f"{model} version {found.version}"
-    _expect(model, standing.get(CHAMPION), expect_champion)
-    if standing.get(CHAMPION) == number:
+    _expect(log, expect_champion)
+    if log.champion == number:
         raise UserError(f"{name} is the champion already; nothing to do")
-    refusal = _refusal(found.tags)
-    if refusal and not override_reason:
-        raise UserError(f"{name} {refusal}; to promote it all the same, --override REASON")
-    _check_stored(tracking, found)
-    why = override_reason if refusal and override_reason else "the gate's verdict is promote"
-    move = _next_move(past, "promote", number, standing, why, override=bool(refusal))
-    _claim(tracking, model, move)
-    if move.before is not None:
-        tracking.client.set_registered_model_alias(model, PREVIOUS, str(move.before))
-    elif PREVIOUS in standing:
-        tracking.client.delete_registered_model_alias(model, PREVIOUS)
-    _set_champion(tracking, model, move)
-    if standing.get(CANDIDATE) == number:
-        tracking.client.delete_registered_model_alias(model, CANDIDATE)
-    if ROLLED_BACK in found.tags:
-        tracking.client.delete_model_version_tag(model, str(number), ROLLED_BACK)
-    return move
+    _working_bundle(tracking, model, number)
+    verdict = card_verdict(tracking, model, number)
+    comparison = judge(number, log.champion) if judge and log.champion is not None else None
+    refusals = [f"{name} {why}" for why in _refusals(log, found, verdict, comparison)]
+    if refusals and not override_reason:
+        raise UserError(*(f"{line}; to promote it all the same, --override" for line in refusals))
+    evidence = Evidence(
+        verdict=verdict,
+        bundle_digest=found.tags[f"{PREFIX}bundle_digest"],
+        report_digest=found.tags[f"{PREFIX}report_digest"],
+        comparison=comparison,
+    )
+    why = override_reason if refusals and override_reason else "the gate's verdict is promote"
+    return _move(tracking, log, "promote", number, why, bool(refusals), evidence)
 
 
 def rollback(tracking: Tracking, model: str, reason: str) -> Move:
-    """Make ``previous`` champion again; the version that it replaces is marked as rolled back.
+    """Make ``previous`` champion again; what it replaces counts as rolled back from then on.
 
     There is then no ``previous``: a second step back is a promotion of a version by number.
 
     Raises:
-        UserError: there is nothing to go back to, or someone else is moving the champion.
+        UserError: there is nothing to go back to, its stored model is lost or changed, or someone
+            else has moved the champion.
     """
-    past, standing = history(tracking, model), aliases(tracking, model)
-    if PREVIOUS not in standing or CHAMPION not in standing:
+    log = _log_of(tracking, model)
+    if log.previous is None:
         raise UserError(
             f"{model} has no previous champion to go back to; promote a version by its number"
         )
-    _check_stored(tracking, version_of(tracking, model, standing[PREVIOUS]))
-    move = _next_move(past, "rollback", standing[PREVIOUS], standing, reason)
-    _claim(tracking, model, move)
-    _set_champion(tracking, model, move)
-    tracking.client.delete_registered_model_alias(model, PREVIOUS)
-    tracking.client.set_model_version_tag(model, str(move.before), ROLLED_BACK, move.why)
+    _working_bundle(tracking, model, log.previous)
+    return _move(tracking, log, "rollback", log.previous, reason)
+
+
+def repair(tracking: Tracking, model: str) -> dict[str, int | None]:
+    """Make the aliases say what the log says; return those that did not, with the version now.
+
+    Whoever writes an alias reads the log once more afterwards, so the last of several who repair
+    at the same time leaves what the longest log says.
+    """
+    changed: dict[str, int | None] = {}
+    while True:
+        log, standing = read_log(tracking, model), aliases(tracking, model)
+        wrong = alias_differences(log, standing, version_numbers(tracking, model))
+        if not wrong:
+            return changed
+        for alias, version in wrong.items():
+            if version is None:
+                tracking.client.delete_registered_model_alias(model, alias)
+            else:
+                tracking.client.set_registered_model_alias(model, alias, str(version))
+        changed |= wrong
+
+
+def alias_differences(
+    log: Log, standing: Mapping[str, int], versions: Collection[int]
+) -> dict[str, int | None]:
+    """Aliases that do not say what the log says → the version that they should name, if any.
+
+    ``versions`` are those that there are: an alias cannot name one that was deleted.
+    """
+    named = {CHAMPION: log.champion, PREVIOUS: log.previous}
+    due = {name: version if version in versions else None for name, version in named.items()}
+    if standing.get(CANDIDATE) == log.champion:
+        due[CANDIDATE] = None  # what was promoted is a candidate no more
+    return {name: version for name, version in due.items() if standing.get(name) != version}
+
+
+def resolved(tracking: Tracking, log: Log, version: int | str) -> "ModelVersion":
+    """A version by number or alias; ``champion`` and ``previous`` are those of the log.
+
+    Raises:
+        UserError: there is none.
+    """
+    named = {CHAMPION: log.champion, PREVIOUS: log.previous}
+    if version in named and named[str(version)] is None:
+        raise UserError(f"{log.model} has no {version}; promote a version first")
+    return version_of(tracking, log.model, named.get(str(version)) or version)
+
+
+def _log_of(tracking: Tracking, model: str) -> Log:
+    aliases(tracking, model)  # says what to do where there is no such model
+    return read_log(tracking, model)
+
+
+def _expect(log: Log, expected: int | None) -> None:
+    if log.champion != expected:
+        now = "none" if log.champion is None else log.champion
+        last = f" ({log.moves[-1].said})" if log.moves else ""
+        raise UserError(
+            f"{log.model}: the champion is {now}, not {'none' if expected is None else expected}"
+            f"{last}; see what changed, then repeat with --expect-champion {now}"
+        )
+
+
+def _refusals(
+    log: Log, found: "ModelVersion", verdict: str, comparison: Comparison | None
+) -> list[str]:
+    """Why the version may not be promoted without an override."""
+    number, refusals = int(found.version), []
+    if verdict != "promote":
+        reasons = found.tags.get(f"{PREFIX}reasons", "")
+        refusals.append(f"has the verdict {verdict} {reasons}".rstrip())
+    if number in log.rolled_back:
+        refusals.append(f"was rolled back ({log.rolled_back[number]})")
+    if log.champion is not None and comparison is None:
+        refusals.append(
+            f"was not tested against version {log.champion}, the champion: give the graph with "
+            "today's test set"
+        )
+    if comparison is not None and comparison.decision != "pass":
+        said = "; ".join(comparison.reasons)
+        refusals.append(f"did not pass against version {log.champion}, the champion ({said})")
+    return refusals
+
+
+def _working_bundle(tracking: Tracking, model: str, version: int) -> Bundle:
+    """The stored bundle, rehashed, and scoring its examples as training did."""
+    bundle = load_version(tracking, model, version)
+    raise_faults([f"{model} version {version}: {fault}" for fault in example_faults(bundle)])
+    return bundle
+
+
+def _move(
+    tracking: Tracking,
+    log: Log,
+    action: str,
+    version: int,
+    why: str,
+    override: bool = False,
+    evidence: Evidence | None = None,
+) -> Move:
+    """Write the move, let the aliases follow, and score through the alias once."""
+    move = Move.model_validate(
+        {
+            "number": log.next_number,
+            "action": action,
+            "version": version,
+            "before": log.champion,
+            "who": person(),
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "why": redacted(" ".join(why.split())),
+            "override": override,
+            "evidence": evidence,
+            "follows": log.moves[-1].digest if log.moves else None,
+        }
+    )
+    append(tracking, log.model, move)
+    repair(tracking, log.model)
+    _smoke(tracking, log.model, move)
     return move
 
 
-def history(tracking: Tracking, model: str) -> list[Move]:
-    """All moves of ``champion``, the oldest first.
+def _smoke(tracking: Tracking, model: str, move: Move) -> None:
+    """Score through the alias as a server would; a promotion that cannot is taken back.
 
     Raises:
-        UserError: no such model.
+        UserError: it cannot be scored through the alias.
     """
-    aliases(tracking, model)  # says what to do where there is no such model
-    tags = tracking.client.get_registered_model(model).tags
-    moves = [Move.model_validate_json(tags[key]) for key in sorted(tags) if key.startswith(_EVENT)]
-    return sorted(moves, key=lambda move: move.number)
-
-
-def _expect(model: str, champion: int | None, expected: int | None) -> None:
-    if champion != expected:
-        now = "none" if champion is None else champion
-        raise UserError(
-            f"{model}: the champion is {now}, not {'none' if expected is None else expected}; "
-            f"see what changed, then repeat with --expect-champion {now}"
-        )
-
-
-def _refusal(tags: Mapping[str, str]) -> str | None:
-    verdict = tags.get(f"{PREFIX}verdict")
-    if ROLLED_BACK in tags:
-        return f"was rolled back ({tags[ROLLED_BACK]})"
-    if verdict == "promote":
-        return None
-    return f"has the verdict {verdict} {tags.get(f'{PREFIX}reasons', '')}".rstrip()
-
-
-def _check_stored(tracking: Tracking, found: "ModelVersion") -> None:
-    stated = found.tags.get(f"{PREFIX}bundle_digest")
-    if stated is None or stored_bundle_digest(tracking, logged_model_id(found)) != stated:
-        raise UserError(
-            f"{found.name} version {found.version}: its stored bundle is not one that Counterpoint "
-            "registered, or has changed or gone; run the register stage again"
-        )
-
-
-def _next_move(
-    past: Sequence[Move],
-    action: Literal["promote", "rollback"],
-    version: int,
-    standing: Mapping[str, int],
-    why: str,
-    override: bool = False,
-) -> Move:
-    return Move(
-        number=max((move.number for move in past), default=0) + 1,
-        action=action,
-        version=version,
-        before=standing.get(CHAMPION),
-        who=person(),
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-        why=redacted(" ".join(why.split())),
-        override=override,
-    )
-
-
-def _claim(tracking: Tracking, model: str, move: Move) -> None:
-    """Record the move before it is made; withdraw if another claims the same number."""
-    key = f"{_EVENT}{move.number:06d}.{uuid4().hex[:8]}"
-    tracking.client.set_registered_model_tag(model, key, move.model_dump_json())
-    claims = [other for other in history(tracking, model) if other.number == move.number]
-    if len(claims) > 1:
-        tracking.client.delete_registered_model_tag(model, key)
-        raise UserError(
-            f"{model}: someone else is moving the champion; look at the history, then repeat"
-        )
-
-
-def _set_champion(tracking: Tracking, model: str, move: Move) -> None:
-    client = tracking.client
-    client.set_registered_model_alias(model, CHAMPION, str(move.version))
-    noted = {"by": move.who, "at": move.when, "because": move.why}
-    for key, value in noted.items():
-        client.set_model_version_tag(model, str(move.version), f"{PREFIX}champion_{key}", value)
-    now = aliases(tracking, model).get(CHAMPION)
-    if now != move.version:
-        raise UserError(
-            f"{model}: version {now} became champion while {move.version} was set; someone else "
-            "moved it: look at the history, then repeat"
-        )
+    try:
+        _working_bundle(tracking, model, aliases(tracking, model).get(CHAMPION, move.version))
+    except UserError as fault:
+        if move.action == "promote" and move.before is not None:
+            rollback(tracking, model, f"version {move.version} does not score: {fault}")
+            raise UserError(*fault.faults, f"version {move.before} is champion again") from None
+        raise

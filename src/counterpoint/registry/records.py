@@ -42,14 +42,19 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """A joint model with the gate's verdict; ``cell`` names its training cell."""
+    """A joint model with the gate's verdict; ``cell`` names its training cell.
+
+    ``seed`` is the one that ships, ``card`` the folder of its model card, with a manifest.
+    """
 
     cell: str
+    seed: int
     bundle: Path
     model_digest: str
     verdict: str
     reasons: Sequence[str]
     report: Path
+    card: Path
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -1,6 +1,9 @@
-"""Probabilities from a bundle: numpy on a frame of entities."""
+"""Probabilities from a bundle: numpy on a frame of entities.
 
-from typing import TYPE_CHECKING
+A node that the model does not know is refused, or stands as the average known node of its type.
+"""
+
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -10,6 +13,10 @@ from counterpoint.registry.bundle import Bundle
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Unknown = Literal["refuse", "average"]
+SIDES = ("src", "dst")
+TOLERANCE = 1e-5  # float32 sums in another order than training's
 
 
 def score(bundle: Bundle, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -54,22 +61,70 @@ def score(bundle: Bundle, frame: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(columns or {"probability": asked}, index=frame.index).infer_objects()
 
 
-def task_scores(bundle: Bundle, task: str, frame: "pd.DataFrame") -> np.ndarray:
+def task_scores(
+    bundle: Bundle, task: str, frame: "pd.DataFrame", unknown: Unknown = "refuse"
+) -> np.ndarray:
     """Scores [n] of one task's entities; [n, C] where it has classes."""
     found, tensors = bundle.contents.tasks[task], bundle.tensors
+    rows = entity_rows(bundle, task, frame)
+    if unknown == "refuse":
+        _refuse_unknown(bundle, task, frame, rows)
     if found.head == "linear":
-        rows = _rows(bundle, task, found.entity[0], frame, "id")
-        logits = tensors[f"{task}.logits"][rows]
+        logits = taken(tensors[f"{task}.logits"], rows[0])
     else:
-        src = _rows(bundle, task, found.entity[0], frame, "src")
-        dst = _rows(bundle, task, found.entity[1], frame, "dst")
-        products = np.einsum("nk,nk->n", tensors[f"{task}.src"][src], tensors[f"{task}.dst"][dst])
-        biases = tensors[f"{task}.src_bias"][src] + tensors[f"{task}.dst_bias"][dst]
-        logits = (products + biases + tensors[f"{task}.bias"])[:, None]
+        ends = list(zip(SIDES, rows, strict=True))
+        vectors = [taken(tensors[f"{task}.{side}"], at) for side, at in ends]
+        biases = [taken(tensors[f"{task}.{side}_bias"], at) for side, at in ends]
+        products = np.einsum("nk,nk->n", *vectors)
+        logits = (products + biases[0] + biases[1] + tensors[f"{task}.bias"])[:, None]
     scores = _activation(found.kind, logits.astype(np.float64))
     if found.condition is not None:
-        scores = scores * task_scores(bundle, found.condition, frame)
+        scores = scores * task_scores(bundle, found.condition, frame, unknown)
     return scores
+
+
+def entity_rows(bundle: Bundle, task: str, frame: "pd.DataFrame") -> list[np.ndarray]:
+    """The bundle's row [n] of each end of the entities; −1 where the model does not know it."""
+    entity = bundle.contents.tasks[task].entity
+    return [
+        bundle.ids[node_type].rows(
+            _column(frame, column, f"task {task!r} needs the id of a {node_type}")
+        )
+        for node_type, column in zip(entity, id_columns(entity), strict=True)
+    ]
+
+
+def taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """``array[rows]`` [n, ...] with the mean of the array where a row is −1."""
+    found: np.ndarray = array[rows]
+    if (rows < 0).any():
+        found[rows < 0] = array.mean(axis=0)
+    return found
+
+
+def example_frame(bundle: Bundle, task: str) -> "pd.DataFrame":
+    """The examples of one task. (In a frame of several, pandas makes floats of integer ids.)"""
+    import pandas as pd
+
+    rows = [row for row in bundle.examples if row["task"] == task]
+    return pd.DataFrame(rows).drop(columns="score")
+
+
+def example_scores(bundle: Bundle, task: str) -> np.ndarray:
+    """What training scored the examples of one task, [n] or [n, C]."""
+    return np.array([row["score"] for row in bundle.examples if row["task"] == task])
+
+
+def example_faults(bundle: Bundle) -> list[str]:
+    """A line for each task whose examples are not scored as training scored them."""
+    faults = []
+    for task in bundle.contents.tasks:
+        found = task_scores(bundle, task, example_frame(bundle, task))
+        stated = example_scores(bundle, task)
+        if not np.allclose(found, stated, rtol=TOLERANCE, atol=TOLERANCE):
+            worst = float(np.abs(found - stated).max())
+            faults.append(f"task {task!r}: scores of its examples are {worst:.3g} off training's")
+    return faults
 
 
 def score_column(kind: TaskKind) -> str:
@@ -88,18 +143,23 @@ def _activation(kind: TaskKind, logits: np.ndarray) -> np.ndarray:
     return sigmoid if kind is TaskKind.MULTILABEL else sigmoid[:, 0]
 
 
-def _rows(
-    bundle: Bundle, task: str, node_type: str, frame: "pd.DataFrame", column: str
-) -> np.ndarray:
-    asked = _column(frame, column, f"task {task!r} needs the id of a {node_type}")
-    rows = bundle.ids[node_type].rows(asked)
-    lost = np.flatnonzero(rows < 0)
-    if len(lost):
-        raise UserError(
-            f"column {column}: {len(lost)} of {len(asked)} ids of task {task!r} are no {node_type} "
-            f"that the model knows, first {asked[lost[0]]!r}; leave these rows out"
-        )
-    return rows
+def id_columns(entity: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that name an entity."""
+    return SIDES if len(entity) == 2 else ("id",)
+
+
+def _refuse_unknown(
+    bundle: Bundle, task: str, frame: "pd.DataFrame", rows: list[np.ndarray]
+) -> None:
+    entity = bundle.contents.tasks[task].entity
+    for node_type, column, found in zip(entity, id_columns(entity), rows, strict=True):
+        lost = np.flatnonzero(found < 0)
+        if len(lost):
+            first = np.asarray(frame[column], dtype=object)[lost[0]]
+            raise UserError(
+                f"column {column}: {len(lost)} of {len(found)} ids of task {task!r} are no "
+                f"{node_type} that the model knows, first {first!r}; leave these rows out"
+            )
 
 
 def _column(frame: "pd.DataFrame", name: str, need: str) -> np.ndarray:

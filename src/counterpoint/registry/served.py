@@ -13,11 +13,10 @@ import numpy as np
 from counterpoint.errors import UserError
 from counterpoint.files import MANIFEST, read_json
 from counterpoint.registry.bundle import Bundle
-from counterpoint.registry.scores import score_column
+from counterpoint.registry.scores import TOLERANCE, example_frame, example_scores, score_column
 from counterpoint.registry.tracking import Tracking, without_mlflow_warnings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
 
@@ -25,7 +24,6 @@ CODE = Path(__file__).with_name("model_from_code.py")
 BUNDLE_PATH = "artifacts/bundle"  # of the bundle inside the model
 _NEEDS = ("mlflow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors")
 _ID_PLACES = {"id": (1, 0), "src": (2, 0), "dst": (2, 1)}  # node types of the entity, place
-_TOLERANCE = 1e-5  # float32 sums in another order than training's
 
 
 def log_model(
@@ -54,7 +52,9 @@ def log_model(
 def requirements(wheel: Path | None) -> list[str]:
     """What a scoring server installs; given, because MLflow's inference of them costs 40 s."""
     ours = f"artifacts/{wheel.name}" if wheel else f"counterpoint=={version('counterpoint')}"
-    return [*(f"{name}=={version(name)}" for name in _NEEDS), ours]
+    # an image that registers has MLflow's client alone, which is of the same version
+    installed = {name: "mlflow-skinny" if name == "mlflow" else name for name in _NEEDS}
+    return [*(f"{name}=={version(found)}" for name, found in installed.items()), ours]
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _save(
             python_model=str(CODE),
             artifacts={name: str(path) for name, path in artifacts.items()},
             signature=_signature(bundle),
-            input_example=_example_frame(bundle, next(iter(bundle.contents.tasks))),
+            input_example=example_frame(bundle, next(iter(bundle.contents.tasks))),
             pip_requirements=requirements(wheel),
         )
     for cache in model.rglob("__pycache__"):
@@ -133,24 +133,16 @@ def _signature(bundle: Bundle) -> "ModelSignature":
     return ModelSignature(Schema(takes), Schema(gives))
 
 
-def _example_frame(bundle: Bundle, task: str) -> "pd.DataFrame":
-    """The examples of one task. (In a frame of several, MLflow makes floats of integer ids.)"""
-    import pandas as pd
-
-    rows = [row for row in bundle.examples if row["task"] == task]
-    return pd.DataFrame(rows).drop(columns="score")
-
-
 def _check_scores(tracking: Tracking, logged: "LoggedModel", bundle: Bundle) -> None:
     import mlflow.pyfunc
 
     with stored(tracking, logged.model_id) as folder, without_mlflow_warnings():
         model = mlflow.pyfunc.load_model(str(folder))
         for task, contents in bundle.contents.tasks.items():
-            found = model.predict(_example_frame(bundle, task))[score_column(contents.kind)]
-            stated = [row["score"] for row in bundle.examples if row["task"] == task]
-            if not np.allclose(found.tolist(), stated, rtol=_TOLERANCE, atol=_TOLERANCE):
+            found = model.predict(example_frame(bundle, task))[score_column(contents.kind)]
+            stated = example_scores(bundle, task)
+            if not np.allclose(found.tolist(), stated, rtol=TOLERANCE, atol=TOLERANCE):
                 raise RuntimeError(
-                    f"model {logged.name}, task {task!r}: training scored its examples {stated}, "
-                    f"the stored model {found.tolist()}"
+                    f"model {logged.name}, task {task!r}: training scored its examples "
+                    f"{stated.tolist()}, the stored model {found.tolist()}"
                 )

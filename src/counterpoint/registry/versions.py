@@ -1,13 +1,16 @@
 """Versions of the registered model: one for each candidate, found again by its digests."""
 
 import json
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from counterpoint.data.schema import Strict
 from counterpoint.errors import UserError
-from counterpoint.files import sha256_of_file
+from counterpoint.files import read_json, sha256_of_file, verified_digest
 from counterpoint.registry.bundle import Bundle, read_bundle
 from counterpoint.registry.records import CandidateRecord
 from counterpoint.registry.served import BUNDLE_PATH, log_model, stored
@@ -16,6 +19,7 @@ from counterpoint.registry.tracking import PREFIX, Tracking, as_default, redacte
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+CARD_PATH = "card"  # inside the logged model, beside MLflow's own files
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 
 
@@ -29,12 +33,13 @@ class VersionRecord(Strict):
     model_digest: str
     bundle_digest: str
     report_digest: str
+    card_digest: str
 
     @property
     def tags(self) -> dict[str, str]:
         """What the version's tags must say."""
-        names = ("cell", "verdict", "model_digest", "bundle_digest", "report_digest")
-        return {PREFIX + name: getattr(self, name) for name in names}
+        stated = self.model_dump(exclude={"version", "model_id"})
+        return {PREFIX + name: value for name, value in stated.items()}
 
 
 def register_candidate(
@@ -47,8 +52,8 @@ def register_candidate(
 ) -> VersionRecord:
     """Make the candidate a version of ``model``, or find the version that it already is.
 
-    A version is the same if model and bundle digest are; its verdict, reasons and report are
-    then brought up to date. *promote* gets the alias ``candidate``, others lose it.
+    A version is the same if model and bundle digest are; its verdict, reasons, report and
+    card are then brought up to date. *promote* gets the alias ``candidate``, others lose it.
 
     Args:
         tracking: the registry.
@@ -75,6 +80,7 @@ def register_candidate(
         "model_digest": candidate.model_digest,
         "bundle_digest": bundle.digest,
         "report_digest": sha256_of_file(candidate.report),
+        "card_digest": verified_digest(candidate.card),
     }
     reasons = json.dumps(list(candidate.reasons), ensure_ascii=False)
     all_tags = {
@@ -84,10 +90,13 @@ def register_candidate(
     found = _same_version(tracking, model, candidate.model_digest, bundle.digest)
     if found is None:
         logged = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle, wheel)
+        _store_card(tracking, logged.model_id, candidate.card)
         with as_default(tracking):
             found = tracking.client.create_model_version(
                 model, logged.model_uri, run_id, all_tags, model_id=logged.model_id
             )
+    elif found.tags.get(f"{PREFIX}card_digest") != stated["card_digest"]:
+        _store_card(tracking, logged_model_id(found), candidate.card)
     for key, value in all_tags.items():
         if found.tags.get(key) != value:
             tracking.client.set_model_version_tag(model, str(found.version), key, value)
@@ -110,12 +119,27 @@ def version_of(tracking: Tracking, model: str, version: int | str) -> "ModelVers
             return client.get_model_version(model, str(version))
         return client.get_model_version_by_alias(model, str(version))
     except MlflowException:
-        versions = client.search_model_versions(f"name = '{model}'")
-        there = sorted(int(found.version) for found in versions)
+        there = version_numbers(tracking, model)
         has = f"it has {', '.join(map(str, there))}" if there else "it has none; register first"
         raise UserError(
             f"{tracking.public_uri}: model {model!r} has no version {version}; {has}"
         ) from None
+
+
+def all_versions(tracking: Tracking, model: str) -> "list[ModelVersion]":
+    """Every version of the model."""
+    found, token = [], None
+    while True:
+        page = tracking.client.search_model_versions(f"name = '{model}'", page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def version_numbers(tracking: Tracking, model: str) -> list[int]:
+    """The numbers of all versions, in order."""
+    return sorted(int(found.version) for found in all_versions(tracking, model))
 
 
 def aliases(tracking: Tracking, model: str) -> dict[str, int]:
@@ -141,20 +165,64 @@ def load_version(tracking: Tracking, model: str, version: int | str) -> Bundle:
     Raises:
         UserError: no such version, or the stored bundle is not the one that was registered.
     """
+    from mlflow.exceptions import MlflowException
+
     found = version_of(tracking, model, version)
-    with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
-        bundle = read_bundle(folder)
+    name = f"{tracking.public_uri}: the stored bundle of {model} version {found.version}"
+    try:
+        with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
+            bundle = read_bundle(folder)
+    except (MlflowException, OSError) as fault:
+        reason = redacted(" ".join(str(fault).split()))[:200]
+        raise UserError(f"{name} is lost ({reason}); run the register stage again") from None
     if bundle.digest != found.tags.get(f"{PREFIX}bundle_digest"):
         raise UserError(
-            f"{tracking.public_uri}: the stored bundle of {model} version {found.version} is not "
-            "the one that was registered; register it again, and find out who changed it"
+            f"{name} is not the one that was registered; register it again, and find out who "
+            "changed it"
         )
     return bundle
+
+
+@contextmanager
+def stored_card(tracking: Tracking, model: str, version: int | str) -> Iterator[Path]:
+    """The folder of a version's model card, for the block's duration.
+
+    Raises:
+        UserError: no such version, or its card is lost or not the one that was registered.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = version_of(tracking, model, version)
+    name = f"{tracking.public_uri}: the card of {model} version {found.version}"
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(stored(tracking, logged_model_id(found), CARD_PATH))
+        except (MlflowException, OSError):
+            raise UserError(f"{name} is lost; run the register stage again") from None
+        if verified_digest(folder) != found.tags.get(f"{PREFIX}card_digest"):
+            raise UserError(f"{name} is not the one that was registered; register it again")
+        yield folder
+
+
+def card_verdict(tracking: Tracking, model: str, version: int | str) -> str:
+    """The gate's verdict as the stored card states it; whoever may write tags can change the tag.
+
+    Raises:
+        UserError: as :func:`stored_card`.
+    """
+    with stored_card(tracking, model, version) as folder:
+        return str(read_json(folder / "card.json")["verdict"]["decision"])
 
 
 def logged_model_id(version: "ModelVersion") -> str:
     """The logged model behind a version; a listing leaves ``model_id`` out, the source never."""
     return str(version.source).removeprefix("models:/")
+
+
+def _store_card(tracking: Tracking, model_id: str, card: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copytree(card, Path(scratch) / CARD_PATH)
+        tracking.client.log_model_artifacts(model_id, scratch)
 
 
 def _ensure_model(tracking: Tracking, model: str) -> None:

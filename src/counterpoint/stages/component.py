@@ -8,6 +8,7 @@ from typing import Any
 from counterpoint.errors import UserError
 from counterpoint.files import MANIFEST, new_folder, read_json, verified_digest
 from counterpoint.stages.params import Params
+from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import StageCall, stage_named
 from counterpoint.stages.validation_gate import require_passed
 
@@ -33,9 +34,19 @@ def _check_digests(inputs: Mapping[str, Path], stated: Mapping[str, str]) -> Non
         raise UserError(*faults)
 
 
+def _check_code(stage_name: str, stated: str) -> None:
+    """The image must have the source files that the pipeline was started for."""
+    if stated not in ("", found := code_digest(stage_name)):
+        raise UserError(
+            f"{stage_name}: the image has other source files ({found[:12]}) than the checkout that"
+            f" started the pipeline ({stated[:12]}); build the images again, or start from theirs"
+        )
+
+
 def run_component(
     stage_name: str,
     *,
+    code: str,
     inputs: Mapping[str, str],
     output: str,
     sections: Mapping[str, Any],
@@ -47,6 +58,7 @@ def run_component(
 
     Args:
         stage_name: name in the table.
+        code: digest of the stage's source files, for caches; empty: not checked.
         inputs: artefact name to folder.
         output: folder to make.
         sections: the keys of params.yaml that the stage depends on.
@@ -55,6 +67,7 @@ def run_component(
         runs: folders of the run directories, for a stage that reads them all.
     """
     stage = stage_named(stage_name)
+    _check_code(stage_name, code)
     grid = sections.get("grid") or ([cell] if cell is not None else ["single_task-mlp-fixed"])
     params = Params.model_validate({**sections, "grid": grid})
     with tempfile.TemporaryDirectory() as links:

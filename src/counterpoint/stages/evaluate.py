@@ -5,6 +5,8 @@ from typing import Any
 import polars as pl
 
 from counterpoint import __version__
+from counterpoint.data.distributions import FEATURES, distribution, feature_values
+from counterpoint.data.folder import open_folder
 from counterpoint.data.schema import Task
 from counterpoint.data.splits import SPLITS
 from counterpoint.errors import UserError
@@ -107,4 +109,7 @@ def evaluate(call: StageCall) -> None:
         },
         parameters=stage_params(stage_named("evaluate"), call.params),
     )
+    features = feature_values(open_folder(call.inputs["data"]))
+    found_features = {name: distribution(values).model_dump() for name, values in features}
+    write_json(call.output / FEATURES, found_features)
     _write(call, report)

@@ -1,6 +1,5 @@
-"""Kubeflow Pipelines: compile the main job, or run it here without a cluster."""
+"""Kubeflow Pipelines: the main job of a checkout, compiled, and what it is given."""
 
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -8,46 +7,36 @@ from typing import Any
 
 from counterpoint.errors import UserError
 from counterpoint.stages.params import Params
+from counterpoint.stages.sources import code_digest
+from counterpoint.stages.table import STAGES
 
-GOLDEN = "main_job.yaml"
+# compiled file to the accelerators of each task that trains
+COMPILED = {"main_job.yaml": 0, "main_job_gpu.yaml": 1}
 
 
-def _main_job(checkout: Path) -> Any:
+def main_job(checkout: Path, gpus: int = 0) -> Any:
     """The pipeline of the checkout: components/ and pipelines/ are no part of the package."""
     if not (checkout / "pipelines" / "main_job.py").is_file():
         raise UserError(f"{checkout}: no pipelines/main_job.py; run this in a checkout")
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
-    return import_module("pipelines.main_job").main_job
+    return import_module("pipelines.main_job").main_job(gpus)
 
 
-def compile_pipeline(checkout: Path, target: Path) -> Path:
-    """Write the pipeline's IR YAML into the folder ``target``."""
+def compile_pipeline(checkout: Path, target: Path, gpus: int = 0) -> None:
+    """Write the pipeline's IR YAML, its platform spec behind it, to the file ``target``."""
     from kfp.compiler import Compiler
 
-    target.mkdir(parents=True, exist_ok=True)
-    path = target / GOLDEN
-    Compiler().compile(_main_job(checkout), str(path))
-    return path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Compiler().compile(main_job(checkout, gpus), str(target))
 
 
 def pipeline_arguments(params: Params) -> dict[str, Any]:
-    """The pipeline's parameters: the sections of params.yaml; KFP's structs hold no None."""
-    return params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """The pipeline's parameters: the sections of params.yaml, and what code each stage has.
 
-
-def run_local(checkout: Path, params: Params, root: Path) -> None:
-    """Run the pipeline by KFP's SubprocessRunner in this environment.
-
-    Artefacts go below ``root``; without a tracking server MLflow's sqlite file does too.
+    KFP's structs hold no None. The tracking server is no parameter: a cluster configures it, and a
+    run must not choose another.
     """
-    from kfp import local
-
-    arguments = pipeline_arguments(params)
-    if "tracking_uri" not in arguments["register"]:
-        uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
-        arguments["register"] = {**arguments["register"], "tracking_uri": uri}
-    python_path = os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])
-    os.environ["PYTHONPATH"] = python_path.rstrip(os.pathsep)
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-    _main_job(checkout)(**arguments)
+    values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    values["register"].pop("tracking_uri", None)
+    return values | {f"{stage.name}_code": code_digest(stage.name) for stage in STAGES}

@@ -8,17 +8,28 @@ from counterpoint.data.schema import Strict
 
 
 class DataParams(Strict):
-    """Where the data set comes from: the planted generator, or a folder of the user's."""
+    """Where the data set comes from: the planted generator, a folder of the user's, or DVC.
 
-    source: Literal["planted", "folder"] = "planted"
+    ``repo``, ``rev`` and ``path`` name a folder in a DVC repository at a commit. ``digest``, which
+    `counterpoint data add` prints, is what the ingested data set must have.
+    """
+
+    source: Literal["planted", "folder", "dvc"] = "planted"
     preset: str = "demo"
     dials: dict[str, Any] = Field(default_factory=dict)
     path: str | None = None
+    repo: str | None = None
+    rev: str | None = None
+    digest: str | None = None
 
     @model_validator(mode="after")
-    def _path_for_folders(self) -> Self:
-        if (self.source == "folder") != (self.path is not None):
-            raise ValueError("path goes with source: folder, and only with it")
+    def _what_goes_with_a_source(self) -> Self:
+        if (self.source == "planted") != (self.path is None):
+            raise ValueError("path goes with source: folder or dvc, and only with them")
+        if (self.source == "dvc") != (self.repo is not None and self.rev is not None):
+            raise ValueError("repo and rev go with source: dvc, and only with it")
+        if self.source == "dvc" and self.digest is None:
+            raise ValueError("source: dvc needs digest; counterpoint data add prints it")
         return self
 
 
@@ -56,6 +67,7 @@ class Params(Strict):
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate: EvaluateParams = EvaluateParams()
     register_: RegisterParams = Field(default=RegisterParams(), alias="register")
+    monitor: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:

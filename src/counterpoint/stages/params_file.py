@@ -6,7 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from counterpoint.data.schema import one_line_faults, read_yaml
+from counterpoint.data.versioned import content_digest
 from counterpoint.errors import UserError
+from counterpoint.evaluation.drift import DriftSettings
 from counterpoint.evaluation.evidence import GateSettings
 from counterpoint.graph.build import BuildSettings
 from counterpoint.stages.params import Params
@@ -29,6 +31,7 @@ def parsed_params(values: Any, source: Path) -> Params:
         for cell in cells:
             train_settings(params, cell)
         GateSettings.model_validate(params.evaluate.gate)
+        DriftSettings.model_validate(params.monitor)
     except ValidationError as fault:
         raise UserError(*one_line_faults(source, fault)) from None
     names = {cell.name for cell in cells}
@@ -74,7 +77,8 @@ def params_for_run(data: Path | None, params: Path | None) -> Params:
     if not isinstance(values, dict):
         raise UserError(f"{source}: must be a mapping with at least grid")
     if data is not None:
-        values["data"] = {"source": "folder", "path": str(data.resolve())}
+        digest = content_digest(data)  # so that a changed file is another data set
+        values["data"] = {"source": "folder", "path": str(data.resolve()), "digest": digest}
     if isinstance(values.get("grid"), list):
         values["grid"] = list(with_twins(tuple(map(str, values["grid"]))))
     return parsed_params(values, source)

@@ -1,11 +1,13 @@
 """Register: runs and versions into MLflow, and a receipt that is verified, not trusted."""
 
 from pathlib import Path
-from typing import Any
 
+from counterpoint.evaluation.card import write_card
 from counterpoint.evaluation.gate import Verdict
+from counterpoint.evaluation.report import Report
 from counterpoint.files import read_json, verified_digest, write_manifest
 from counterpoint.graph.store import GraphStore, open_store
+from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.lineage import collect
 from counterpoint.registry.records import (
     CandidateRecord,
@@ -15,10 +17,13 @@ from counterpoint.registry.records import (
 )
 from counterpoint.registry.register import register as registered
 from counterpoint.stages.judgement import open_runs
+from counterpoint.stages.model_card import model_card
+from counterpoint.stages.reference import write_reference
 from counterpoint.stages.serving import model_digest, write_served
 from counterpoint.stages.table import StageCall
 from counterpoint.training.cell import Run
 
+Lineage = dict[str, str]
 RECEIPT = "receipt.json"
 UPSTREAM = ("ingest", "validate", "build_graph", "train", "evaluate")
 
@@ -29,19 +34,26 @@ def _cell_record(run: Run) -> CellRecord:
 
 
 def _candidate(
-    call: StageCall, store: GraphStore, run: Run, verdict: Verdict, report: Path
+    call: StageCall, store: GraphStore, run: Run, verdict: Verdict, report: Report, lineage: Lineage
 ) -> CandidateRecord:
     seed = verdict.ships.seed if verdict.ships is not None else run.seeds[0]
     bundle = call.output / "bundles" / run.cell.name
     bundle.parent.mkdir(exist_ok=True)
     write_served(store, run, seed, bundle)
+    card = call.output / "cards" / run.cell.name
+    card.mkdir(parents=True)
+    write_card(card, model_card(store, run, seed, verdict, report, lineage))
+    write_reference(card, store, read_bundle(bundle), call.inputs["evaluation"])
+    write_manifest(card)
     return CandidateRecord(
         cell=run.cell.name,
+        seed=seed,
         bundle=bundle,
         model_digest=model_digest(run, seed),
         verdict=verdict.decision,
         reasons=verdict.reasons,
-        report=report,
+        report=call.inputs["evaluation"] / "report.html",
+        card=card,
     )
 
 
@@ -50,16 +62,18 @@ def register(call: StageCall) -> None:
     verified_digest(call.inputs["evaluation"])
     store = open_store(call.inputs["graph"])
     runs = open_runs(call.inputs["runs"], call.params.grid, store.digest)
-    report: dict[str, Any] = read_json(call.inputs["evaluation"] / "report.json")
-    page = call.inputs["evaluation"] / "report.html"
-    verdicts = [Verdict.model_validate(found) for found in report["candidates"]]
-    call.report("bundles")
-    candidates = [_candidate(call, store, runs[v.candidate], v, page) for v in verdicts]
+    report = Report.model_validate(read_json(call.inputs["evaluation"] / "report.json"))
     inputs = {name: path for name, path in call.inputs.items() if name != "runs"}
+    lineage = {**collect(Path.cwd(), inputs, UPSTREAM), **report.lineage}
+    call.report("bundles")
+    candidates = [
+        _candidate(call, store, runs[verdict.candidate], verdict, report, lineage)
+        for verdict in report.candidates
+    ]
     record = PipelineRecord(
         data=store.meta.name,
-        params=report["parameters"],
-        lineage={**collect(Path.cwd(), inputs, UPSTREAM), **report["lineage"]},
+        params=report.parameters,
+        lineage=lineage,
         cells=[_cell_record(run) for run in runs.values()],
         candidates=candidates,
     )

@@ -13,17 +13,12 @@ from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Model, Representations, TaskBatch, probabilities
 from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
+from counterpoint.registry.identity import entity_hashes
 from counterpoint.training.batches import flat_entities
 from counterpoint.training.cell import JOINT, Run
 from counterpoint.training.scoring import full_representations
 
 EXAMPLES = 5  # a task: enough to notice a bundle that does not score what training scored
-
-
-def _ids(store: GraphStore, node_type: str) -> np.ndarray:
-    import polars as pl
-
-    return pl.read_parquet(store.path / "ids" / f"{node_type}.parquet")["id"].to_numpy()
 
 
 def _type_rows(store: GraphStore, node_type: str, h: torch.Tensor) -> torch.Tensor:
@@ -89,6 +84,12 @@ def _examples(
     ]
 
 
+def trained_rows(store: GraphStore, name: str, ids: dict[str, np.ndarray]) -> np.ndarray:
+    """Identities of the entities that training had of one task, sorted, each once ``[n]``."""
+    entity = store.rows(name, "train").entity
+    return np.unique(entity_hashes(store.meta.tasks[name].node_types, entity, ids))
+
+
 def model_digest(run: Run, seed: int) -> str:
     """SHA-256 of the weights of one seed."""
     return sha256_of_file(run.path / f"seed-{seed}" / f"{JOINT}.safetensors")
@@ -103,7 +104,7 @@ def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
     model = run.model(store, seed).eval()
     representations = full_representations(model, graph)
     types = {node_type for task in tasks.values() for node_type in task.node_types}
-    ids = {node_type: _ids(store, node_type) for node_type in sorted(types)}
+    ids = {node_type: store.ids(node_type) for node_type in sorted(types)}
     examples = [
         example for name in tasks for example in _examples(graph, model, representations, ids, name)
     ]
@@ -112,6 +113,7 @@ def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
         {name: _head(graph, model, representations, name, t) for name, t in tasks.items()},
         ids,
         examples,
+        trained_on={name: trained_rows(store, name, ids) for name in tasks},
         graph_digest=store.digest,
         model_digest=model_digest(run, seed),
         config=run.config,

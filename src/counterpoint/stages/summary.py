@@ -7,9 +7,6 @@ from counterpoint.stages.register import RECEIPT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
-
-    from counterpoint.registry.tracking import Tracking
 
 
 def verdict_table(work: Path) -> "RenderableType":
@@ -42,25 +39,3 @@ def next_line(work: Path) -> str:
             f"next: read the report; nothing may be promoted. counterpoint models list {options}"
         )
     return "\n".join(lines)
-
-
-def versions_table(tracking: "Tracking", model: str) -> "Table":
-    """Versions of the registered model with verdict and aliases."""
-    from rich.table import Table
-
-    from counterpoint.registry.tracking import PREFIX
-    from counterpoint.registry.versions import aliases
-
-    held: dict[int, list[str]] = {}
-    for alias, version in aliases(tracking, model).items():
-        held.setdefault(version, []).append(alias)
-    table = Table("version", "verdict", "cell", "aliases")
-    for found in tracking.client.search_model_versions(f"name = '{model}'"):
-        tags, number = found.tags, int(found.version)
-        table.add_row(
-            str(number),
-            tags.get(f"{PREFIX}verdict", ""),
-            tags.get(f"{PREFIX}cell", ""),
-            ", ".join(held.get(number, [])),
-        )
-    return table

@@ -147,6 +147,8 @@ class Batches:
         return entity, label
 
     def _on_view(self, scored: Scored, depth: int, key: int) -> dict[str, TaskBatch]:
+        if not scored:  # pre-training on objectives alone
+            return {}
         device = self.graph.device
         pairs = [entity for name, (entity, _) in scored.items() if self.tasks[name].is_pair]
         source = self._source

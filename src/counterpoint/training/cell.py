@@ -6,6 +6,7 @@
     metrics.json                     seed -> task -> split -> metric -> value; selection a seed
     search.json                      the trials, if there was a search
     history.parquet                  seed, fit, epoch, task, name, value
+    readings.parquet                 how graph layers read, if they weigh edges (see inspection.py)
     seed-<s>/<fit>.safetensors       weights at the best epoch; fit is "joint" or the task's name
     seed-<s>/<task>.<split>.parquet  metric parts
     manifest.json
@@ -22,13 +23,14 @@ import torch
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.errors import UserError
 from counterpoint.files import read_json, verified_digest, write_json, write_manifest
-from counterpoint.graph.store import GraphStore
+from counterpoint.graph.store import GraphMeta, GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.parts import Parts, read_parts, write_parts
 from counterpoint.metrics.values import value
 from counterpoint.models import make_model
 from counterpoint.models.contract import Model
 from counterpoint.training.checkpoint import load_parameters, write_parameters
+from counterpoint.training.inspection import layer_readings
 from counterpoint.training.loop import Fit, Trainer, chosen_device
 from counterpoint.training.pretrain import load_trunk, trunk_path
 from counterpoint.training.scoring import full_representations, scored_parts
@@ -96,12 +98,15 @@ class CellTrainer:
         used: dict[str, Any] = {}
         trials: dict[str, Any] = {}
         history = []
+        readings: list[dict[str, Any]] = []
         for fit_name, tasks in fits_of(self.cell, self.store.meta.trained).items():
             settings, trials[fit_name] = self._searched(graph, fit_name, tasks)
             used[fit_name] = settings.model_dump(mode="json")
             for seed in self.seeds:
                 fit = self._fit(graph, fit_name, tasks, settings, seed)
                 self._write_fit(graph, fit_name, tasks, seed, fit, metrics)
+                found = layer_readings(fit.model, graph.view(fit.model.depth), tasks)
+                readings += [{"seed": seed, "fit": fit_name, **row} for row in found]
                 history += [{"seed": seed, "fit": fit_name, **row} for row in fit.history]
                 count = sum(p.numel() for p in fit.model.parameters())
                 metrics.setdefault("parameters", {})[fit_name] = count
@@ -115,6 +120,8 @@ class CellTrainer:
         write_json(self.target / "metrics.json", metrics)
         write_json(self.target / "search.json", trials)
         _write_history(self.target / "history.parquet", history)
+        if readings:
+            _write_readings(self.target / "readings.parquet", readings, self.store.meta)
         write_manifest(self.target)
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -192,6 +199,14 @@ def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
     pl.DataFrame(history, schema=schema).write_parquet(path)
 
 
+def _write_readings(path: Path, readings: list[dict[str, Any]], meta: GraphMeta) -> None:
+    import polars as pl
+
+    names = [relation.name for relation in meta.relations]
+    rows = [{**row, "relation": names[row["relation"]]} for row in readings]
+    pl.DataFrame(rows).write_parquet(path)
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run directory, verified."""
@@ -207,18 +222,18 @@ class Run:
         """Metric parts of one task, split and seed."""
         return read_parts(self.path / f"seed-{seed}" / f"{task}.{split}.parquet")
 
-    def model(self, store: GraphStore, seed: int) -> Model:
-        """The joint model of one seed, with its weights."""
-        settings = TrainSettings.model_validate(self.config["settings"][JOINT])
+    def model(self, store: GraphStore, seed: int, fit: str = JOINT) -> Model:
+        """The model of one seed, with its weights; ``fit`` names the task of a twin."""
+        settings = TrainSettings.model_validate(self.config["settings"][fit])
         model = make_model(
             self.cell.architecture,
             self.cell.encoder,
             store.meta,
-            store.meta.trained,
+            fits_of(self.cell, store.meta.trained)[fit],
             settings.encoder,
             settings.sharing,
         )
-        load_parameters(self.path / f"seed-{seed}" / f"{JOINT}.safetensors", model)
+        load_parameters(self.path / f"seed-{seed}" / f"{fit}.safetensors", model)
         return model
 
 

@@ -27,7 +27,7 @@ def conflicts(problem: Problem) -> dict[str, float]:
         losses = problem.losses(problem.parameters)
     tasks = tuple(losses.per_example)
     gradients = task_gradients(problem, losses)
-    found = {f"norm/{t}": n for t, n in zip(tasks, gradients.norms().tolist(), strict=True)}
+    found = {f"norm/{t}": n for t, n in zip(tasks, gradients.norms.tolist(), strict=True)}
     found |= _pairs(tasks, gradients)
     found |= _noise_scales(problem, losses, gradients)
     return found | _affinities(problem, random, losses, gradients)

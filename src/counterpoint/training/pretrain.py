@@ -5,29 +5,39 @@ every twin of that encoder starts from it with heads of its own. No target task'
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from counterpoint.auxiliary import AnyAuxiliary
 from counterpoint.data.schema import Name, Strict, Task
+from counterpoint.data.splits import SPLITS
 from counterpoint.errors import UserError
 from counterpoint.files import read_tensors, write_tensors
 from counterpoint.graph.store import GraphMeta, GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Model
+from counterpoint.training.batches import flat_entities
 from counterpoint.training.loop import Trainer, chosen_device
 from counterpoint.training.settings import Cell, TrainSettings
 
 
 class PretrainSettings(Strict):
-    """``epochs`` 0: no pre-training. ``tasks`` None: all auxiliary tasks that the graph has."""
+    """``epochs`` 0: no pre-training. ``tasks`` None: all auxiliary tasks that the graph has.
+
+    ``nodes`` unlabelled: nodes that a target has rows of, held-out ones too, stand apart; none of
+    their edges is there and no objective asks about them (OAG and Reddit in METHODS B.8).
+    """
 
     epochs: NonNegativeInt = 0
     tasks: tuple[Name, ...] | None = None
     auxiliaries: dict[Name, AnyAuxiliary] = Field(default_factory=dict)
+    nodes: Literal["all", "unlabelled"] = "all"
     learning_rate: PositiveFloat = 1e-3
 
 
@@ -49,7 +59,38 @@ def auxiliary_tasks(settings: PretrainSettings, meta: GraphMeta) -> dict[str, Ta
             "pretrain: nothing to learn from; the graph has no auxiliary task: "
             "add pretrain.auxiliaries, build.metapaths, or set pretrain.epochs to 0"
         )
+    if wanted and settings.nodes == "unlabelled":
+        raise UserError(
+            f"pretrain.nodes: unlabelled is for objectives alone, and rows of {', '.join(wanted)} "
+            "may be of any node; set pretrain.tasks to []"
+        )
     return {name: there[name] for name in wanted}
+
+
+def labelled_nodes(store: GraphStore) -> np.ndarray:
+    """``[N]`` (bool): the nodes in rows of target tasks, whatever their split."""
+    labelled = np.zeros(store.meta.n_nodes, dtype=bool)
+    for name, task in store.meta.tasks.items():
+        if task.role == "target":
+            for split in SPLITS:
+                entity = store.rows(name, split).entity
+                labelled[flat_entities(store.meta, task, entity).numpy()] = True
+    return labelled
+
+
+def unlabelled_part(store: GraphStore) -> GraphStore:
+    """The store with all labelled nodes left out.
+
+    Raises:
+        UserError: every node is labelled, or no edge joins two that are not.
+    """
+    found = replace(store, left_out=labelled_nodes(store))
+    if not len(found.edges["indices"]):
+        raise UserError(
+            "pretrain.nodes: unlabelled leaves no edge: a target has rows of almost every node; "
+            "use all"
+        )
+    return found
 
 
 def pretrained_trunk(
@@ -79,7 +120,8 @@ def pretrained_trunk(
         "weighting": {},  # task weights are for fine-tuning
     }
     cell = Cell(architecture="shared_bottom", encoder=encoder, weighting="fixed")
-    graph = TrainingGraph(store, chosen_device(train.device))
+    seen = unlabelled_part(store) if settings.nodes == "unlabelled" else store
+    graph = TrainingGraph(seen, chosen_device(train.device))
     trainer = Trainer(graph, cell, tasks, train.model_copy(update=changed), seed)
     for epoch in range(settings.epochs):
         rows = trainer.run_epoch(epoch)

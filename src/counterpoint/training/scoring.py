@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from counterpoint.data.schema import Task, TaskKind
+from counterpoint.data.schema import TaskKind
 from counterpoint.graph.negatives import is_member
+from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.parts import Kind, Parts
 from counterpoint.models.contract import Model, Representations, TaskBatch, probabilities
+from counterpoint.nn.heads import PairFactors
 from counterpoint.training.batches import flat_entities
 
 CHUNK = 512  # sources ranked at a time: bounds memory at CHUNK x candidates
@@ -40,7 +42,9 @@ def scored_parts(
     cluster = rows.entity[:, 0] if task.is_pair else rows.entity
     row = np.arange(len(rows), dtype=np.int64)
     if task.kind is TaskKind.LINK:
-        rank, n_candidates = _ranks(model, graph, representations, task_name, rows.entity)
+        make = _factor_scores if model.factorised else _single_scores
+        scores = make(model, graph, representations, task_name)
+        rank, n_candidates = ranks(graph.store, task_name, rows.entity, scores)
         return Parts.of_ranks(cluster=cluster, row=row, rank=rank, n_candidates=n_candidates)
     entity = flat_entities(graph.meta, task, rows.entity).to(graph.device)
     logits = _logits(model, graph, representations, task_name, entity)
@@ -64,48 +68,48 @@ def _logits(
     return torch.cat([model.score(representations, batch) for batch in batches])
 
 
-def _ranks(
-    model: Model,
-    graph: TrainingGraph,
-    representations: Representations,
-    task_name: str,
-    pairs: np.ndarray,
+def ranks(
+    store: GraphStore, task_name: str, pairs: np.ndarray, scores: Scores
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean rank of each positive among its candidates, and their number."""
-    task = model.tasks[task_name]
-    make = _factor_scores if model.factorised else _single_scores
-    scores = make(model, graph, representations, task_name)
-    ranks, counts = [], []
+    """Mean rank ``[n]`` of each positive pair ``[n, 2]`` among its candidates, and their number."""
+    found, counts = [], []
     for start in range(0, len(pairs), CHUNK):
-        u, positive = torch.from_numpy(pairs[start : start + CHUNK]).to(graph.device).unbind(1)
-        others, valid = _candidates(graph, task_name, task, pairs[start : start + CHUNK])
-        positive, valid = positive[:, None], valid.to(graph.device)
+        chunk = pairs[start : start + CHUNK]
+        u, positive = torch.from_numpy(chunk).unbind(1)
+        others, valid = _candidates(store, task_name, chunk)
         if others is None:
             against = scores(u, None)
-            score = against.gather(1, positive)
+            score = against.gather(1, positive[:, None].to(against.device))
         else:
-            both = scores(u, torch.cat([positive, others.to(graph.device)], dim=1))
+            both = scores(u, torch.cat([positive[:, None], others], dim=1))
             score, against = both[:, :1], both[:, 1:]
+        valid = valid.to(score.device)
         above = ((against > score) & valid).sum(1)
         ties = ((against == score) & valid).sum(1)
-        ranks.append(1 + above + ties / 2)
+        found.append(1 + above + ties / 2)
         counts.append(1 + valid.sum(1))
-    return torch.cat(ranks).cpu().numpy(), torch.cat(counts).cpu().numpy()
+    return torch.cat(found).cpu().numpy(), torch.cat(counts).cpu().numpy()
 
 
 def _factor_scores(
     model: Model, graph: TrainingGraph, representations: Representations, task_name: str
 ) -> Scores:
-    """By one vector a side: all destinations in one matrix product."""
+    """By one vector a side."""
     h, meta, sides = representations[task_name], graph.meta, []
     for side, node_type in zip(("src", "dst"), model.tasks[task_name].node_types, strict=True):
         start = meta.offsets[node_type]
         sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
-    src, dst = sides
+    return scores_of_factors(*sides)
+
+
+def scores_of_factors(src: PairFactors, dst: PairFactors) -> Scores:
+    """Scores from the factors of all nodes of both types: all destinations in one product."""
+    device = dst.vector.device
 
     def scores(u: Tensor, asked: Tensor | None) -> Tensor:
-        everything = src.vector[u] @ dst.vector.T + dst.bias  # the source's bias moves no rank
-        return everything if asked is None else everything.gather(1, asked)
+        # the source's bias moves no rank
+        everything = src.vector[u.to(device)] @ dst.vector.T + dst.bias
+        return everything if asked is None else everything.gather(1, asked.to(device))
 
     return scores
 
@@ -119,8 +123,8 @@ def _single_scores(
     everything = torch.arange(meta.count(destination), device=graph.device)
 
     def scores(u: Tensor, asked: Tensor | None) -> Tensor:
-        asked = everything.expand(len(u), -1) if asked is None else asked
-        src = (u[:, None] + meta.offsets[source]).expand_as(asked)
+        asked = everything.expand(len(u), -1) if asked is None else asked.to(graph.device)
+        src = (u[:, None].to(graph.device) + meta.offsets[source]).expand_as(asked)
         pairs = torch.stack([src, asked + meta.offsets[destination]], dim=2).flatten(0, 1)
         return _logits(model, graph, representations, task_name, pairs).view(asked.shape)
 
@@ -128,17 +132,16 @@ def _single_scores(
 
 
 def _candidates(
-    graph: TrainingGraph, task_name: str, task: Task, pairs: np.ndarray
+    store: GraphStore, task_name: str, pairs: np.ndarray
 ) -> tuple[Tensor | None, Tensor]:
     """Candidates ``[n, K]`` (None: all destinations), and which of them count ``[n, K] bool``.
 
     The positive itself does not count; in the full ranking neither do training positives.
     """
-    store = graph.store
     if store.meta.candidates != "all":
         others = store.candidates[task_name][pairs[:, 0]]
         return torch.from_numpy(others), torch.from_numpy(others != pairs[:, 1:])
-    n_dst = store.meta.count(task.node_types[1])
+    n_dst = store.meta.count(store.meta.tasks[task_name].node_types[1])
     train = store.rows(task_name, "train").entity
     seen = train[is_member(train[:, 0], np.unique(pairs[:, 0]))]
     valid = np.ones((len(pairs), n_dst), dtype=bool)

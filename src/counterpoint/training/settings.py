@@ -15,7 +15,7 @@ from pydantic import (
 from counterpoint.auxiliary import AnyAuxiliary
 from counterpoint.data.schema import Name, Strict
 from counterpoint.errors import UserError
-from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK, SharingSettings, fitting_encoders
 from counterpoint.nn.encoders import ENCODERS, EncoderSettings
 from counterpoint.weighting import WEIGHTINGS
 
@@ -119,6 +119,12 @@ def cell_named(name: str) -> Cell:
         raise UserError(*faults)
     variant = parts[3] if len(parts) == 4 else None
     cell = Cell(architecture=parts[0], encoder=parts[1], weighting=parts[2], variant=variant)
+    fitting = fitting_encoders(cell.architecture)
+    if cell.encoder not in fitting:
+        raise UserError(
+            f"grid: {name!r}: {cell.architecture} exchanges inside graph layers and needs the "
+            f"encoder {' or '.join(fitting)}"
+        )
     if cell.is_twin and cell.name != cell.twin:
         raise UserError(
             f"grid: {name!r}: a single task has nothing to weigh or vary; use {cell.twin}"

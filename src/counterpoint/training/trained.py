@@ -42,7 +42,7 @@ class Trained(nn.Module):
         for name, batch in step.auxiliary.items():
             objective = self.auxiliaries[name]
             assert isinstance(objective, Auxiliary)
-            per_example[name] = objective.losses(self.model.trunk, batch)
+            per_example[name] = objective.scale * objective.losses(self.model.trunk, batch)
             labels[name] = per_example[name].new_zeros(len(per_example[name]))
         hints = {} if self.hints is None else _hinted(self.hints, step, output)
         return Losses(per_example, sum(output.penalties.values()), labels, hints)

@@ -76,8 +76,8 @@ class Aggregated(Weighting):
         names = sorted(self.tasks)  # rows in one order: a random aggregator goes by their number
         losses = in_order(problem.losses(problem.parameters), names)
         gradients = task_gradients(problem, losses)
-        there = gradients.norms() != 0
-        rows = gradients.shared[there]
+        there = gradients.norms != 0
+        rows = gradients.shared if there.all() else gradients.shared[there]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(self.seed + self.step))
             shared, found = self._aggregated(rows) if len(rows) > 1 else alone(rows)

@@ -24,22 +24,21 @@ class TaskGradients:
     shared: Tensor
     towers: tuple[dict[str, Tensor], ...]
 
-    @cached_property
-    def gram(self) -> Tensor:
-        """``[T, T]`` inner products on the shared parameters."""
-        return self.shared @ self.shared.T
-
     def cosines(self, columns: Sequence[int]) -> Tensor:
         """``[T, len(columns)]`` cosines on the shared parameters; exactly 1 to itself."""
-        norms = self.norms().clamp(min=TINY)
-        found = self.gram[:, list(columns)] / (norms[:, None] * norms[list(columns)])
+        # a vector at a time: for so few rows the product of matrices takes eight times as long
+        products = torch.stack([self.shared @ self.shared[column] for column in columns], 1)
+        norms = self.norms.clamp(min=TINY)
+        found = products / (norms[:, None] * norms[list(columns)])
         for place, task in enumerate(columns):
             found[task, place] = 1.0
         return found
 
+    @cached_property
     def norms(self) -> Tensor:
         """``[T]`` norms on the shared parameters."""
-        return self.gram.diagonal().sqrt()
+        found: Tensor = torch.linalg.vector_norm(self.shared, dim=1)
+        return found
 
     def combined(
         self, problem: Problem, shared: Tensor, tower_weights: Sequence[float]
@@ -87,13 +86,19 @@ def task_gradients(problem: Problem, losses: Losses) -> TaskGradients:
 
 
 def gradients_of(
-    total: Tensor, parameters: Mapping[str, Tensor], names: Sequence[str]
+    total: Tensor,
+    parameters: Mapping[str, Tensor],
+    names: Sequence[str],
+    *,
+    create_graph: bool = False,
 ) -> dict[str, Tensor]:
     """Gradient of a scalar by name, zero where it does not reach; the graph stays."""
     tensors = [parameters[name] for name in names]
     if not total.requires_grad:
         return {name: torch.zeros_like(tensor) for name, tensor in zip(names, tensors, strict=True)}
-    found = torch.autograd.grad(total, tensors, retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(
+        total, tensors, retain_graph=True, create_graph=create_graph, allow_unused=True
+    )
     return {
         name: torch.zeros_like(tensor) if gradient is None else gradient
         for name, tensor, gradient in zip(names, tensors, found, strict=True)

@@ -9,12 +9,13 @@ A task's *rows* are what V sees of it: its mean loss alone, or every example's l
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from counterpoint.data.schema import Strict
 from counterpoint.weighting.contract import (
@@ -34,8 +35,8 @@ from counterpoint.weighting.gradients import (
 )
 from counterpoint.weighting.per_example import Method, PerExample, RandomState, along
 from counterpoint.weighting.virtual_step import VirtualStepSettings, virtual_step
-
-CHUNK = 1024  # rows that V sees at a time: their hidden layer stays in the cache
+from counterpoint.weighting.weight_network import WeightNetwork
+from counterpoint.weighting.weighted_losses import Rows, WeightedLosses
 
 
 class LearnedSettings(Strict):
@@ -55,30 +56,7 @@ class LearnedSettings(Strict):
     learning_rate: PositiveFloat = 1e-3
     normalise: Literal["none", "sum_to_T", "selar"] = "sum_to_T"
     virtual: VirtualStepSettings = VirtualStepSettings()
-    derivative: Method = "forward"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What V is shown at one step.
-
-    Weights are ``share V / level``, where level is ``sum_r part_r V_r`` over all workers' rows.
-
-    Shapes:
-        z ``[R, F]``; task ``[R]``, to whom the row belongs; counts ``[T]``, rows of each.
-        share ``[R]``; part ``[R]``, or None for a level of 1.
-    """
-
-    z: Tensor
-    task: Tensor
-    counts: Tensor
-    share: Tensor
-    part: Tensor | None
-
-    def means(self, values: Tensor) -> Tensor:
-        """Mean of ``values [R]`` over each task's rows ``[T]``; 0 for a task without any."""
-        totals = values.new_zeros(len(self.counts)).index_add(0, self.task, values)
-        return totals / self.counts.clamp(min=1)
+    derivative: Method = "backward"
 
 
 class LearnedWeighting(Weighting):
@@ -95,12 +73,7 @@ class LearnedWeighting(Weighting):
     ) -> None:
         super().__init__(tasks, targets)
         self.settings = settings
-        self.network = nn.Sequential(
-            nn.Linear(1 + len(tasks) + signals, settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, 1),
-            nn.Softplus() if settings.output == "softplus" else nn.Sigmoid(),
-        )
+        self.network = WeightNetwork(1 + len(tasks) + signals, settings.hidden, settings.output)
         self.judges = [tasks.index(task) for task in targets]
         self.register_buffer("initial", torch.zeros(len(targets)))
         self.optimizer = torch.optim.Adam(self.network.parameters(), settings.learning_rate)
@@ -133,17 +106,25 @@ class LearnedWeighting(Weighting):
         gradients = task_gradients(problem, losses) if self.wants_gradients() else None
         self._keep_first_losses(problem, losses)
         rows = self._rows(problem, losses, gradients)
-        # with one row a task, weighted sums of the gradients in hand are all that is needed
-        in_hand = gradients if self.settings.granularity == "task" else None
-        raw = self._raw(rows)
+        by_example = self.settings.granularity == "example"
+        weighted = WeightedLosses(
+            problem,
+            losses,
+            rows,
+            None if by_example else gradients,
+            by_example,
+            self.settings.derivative == "backward",
+            partial(self.slopes, problem, losses, random),
+        )
+        raw = self.network.values(rows.z)
         weights = self._weights(problem, rows, raw)
-        total = self._weighted(problem, losses, rows, weights, in_hand)
+        total, derivative_along = weighted.linear(weights)
         step = virtual_step(problem, total, self.settings.virtual)
-        back = step.back(self._meta_gradient(problem, step.parameters))
-        derivative = self._derivative(problem, losses, rows, back, in_hand, random)
+        derivative = derivative_along(step.back(self._meta_gradient(problem, step.parameters)))
         self._move(problem, rows, raw, weights, derivative)
-        weights, losses = self._weights(problem, rows, self._raw(rows)), self.minimised(given)
-        for name, gradient in self._weighted(problem, losses, rows, weights, in_hand).items():
+        weights = self._weights(problem, rows, self.network.values(rows.z))
+        losses = self.minimised(given)
+        for name, gradient in replace(weighted, losses=losses).gradient(weights).items():
             problem.parameters[name].grad = gradient
         add_penalty(problem, losses.penalty)
         means = problem.reduce(rows.means(weights)).tolist()
@@ -199,11 +180,6 @@ class LearnedWeighting(Weighting):
         share = share.new_tensor(sizes)[task] / max(sum(sizes), 1)
         return share, of_its_task * judges[task] / len(self.judges)
 
-    def _raw(self, rows: Rows) -> Tensor:
-        """V of the rows ``[R]``, without a graph."""
-        with torch.no_grad():
-            return torch.cat([self.network(z).squeeze(-1) for z in torch.split(rows.z, CHUNK)])
-
     def _level(self, problem: Problem, rows: Rows, raw: Tensor) -> Tensor:
         if rows.part is None:
             return raw.new_ones(())
@@ -214,25 +190,6 @@ class LearnedWeighting(Weighting):
         """``[R]`` weights of the rows, normalised as set."""
         return rows.share * raw / self._level(problem, rows, raw)
 
-    def _weighted(
-        self,
-        problem: Problem,
-        losses: Losses,
-        rows: Rows,
-        weights: Tensor,
-        in_hand: TaskGradients | None,
-    ) -> dict[str, Tensor]:
-        """Gradient by name of ``sum_i mean_n(w_in loss_in)``."""
-        if in_hand is not None:
-            shared = weights.to(in_hand.shared) @ in_hand.shared
-            return in_hand.combined(problem, shared, weights.tolist())
-        if self.settings.granularity == "task":
-            weighed = weights * torch.stack(list(losses.means().values()))
-        else:
-            weighed = rows.means(weights * torch.cat(list(losses.per_example.values())))
-        found = gradients_of(weighed.sum(), problem.parameters, list(problem.parameters))
-        return {name: problem.reduce(gradient) for name, gradient in found.items()}
-
     def _meta_gradient(self, problem: Problem, at: Parameters) -> dict[str, Tensor]:
         """Gradient of the targets' mean losses, several each over its first; zero elsewhere."""
         means = problem.meta_losses(at).means()
@@ -242,28 +199,10 @@ class LearnedWeighting(Weighting):
         found = gradients_of(torch.stack(terms).sum(), at, list(at))
         return {name: problem.reduce(gradient) for name, gradient in found.items()}
 
-    def _derivative(
-        self,
-        problem: Problem,
-        losses: Losses,
-        rows: Rows,
-        back: dict[str, Tensor],
-        in_hand: TaskGradients | None,
-        random: RandomState,
-    ) -> Tensor:
-        """``[R]``: derivative of the meta-loss by each row's weight, times its task's rows."""
-        if in_hand is not None:
-            return in_hand.products(problem, back)
-        found = self.slopes(problem, losses, back, random)
-        if self.settings.granularity == "example":
-            return torch.cat([found[task] for task in self.tasks])
-        means = [found[task].sum() / max(len(found[task]), 1) for task in self.tasks]
-        return problem.reduce(torch.stack(means))
-
     def slopes(
-        self, problem: Problem, losses: Losses, back: dict[str, Tensor], random: RandomState
+        self, problem: Problem, losses: Losses, random: RandomState, back: Parameters
     ) -> PerExample:
-        """``<back, gradient of the loss>`` of every example ``[n]``.
+        """``<back, gradient of the loss>`` of every example ``[n]``, evaluated anew.
 
         It may hang on networks that change the losses themselves, which then learn beside V.
         """
@@ -292,8 +231,7 @@ class LearnedWeighting(Weighting):
             level = self._level(problem, rows, raw)
             gain = problem.reduce((factor * raw).sum())
             factor = (factor - gain / level * rows.part) / level
-        for z, of_chunk in zip(torch.split(rows.z, CHUNK), torch.split(factor, CHUNK), strict=True):
-            torch.autograd.backward((of_chunk * self.network(z).squeeze(-1)).sum())
+        self.network.set_gradient(rows.z, factor)
         for parameter in self.parameters():
             if parameter.grad is not None:
                 parameter.grad = problem.reduce(parameter.grad)

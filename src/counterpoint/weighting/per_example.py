@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from counterpoint.weighting.contract import Parameters
+from counterpoint.weighting.gradients import gradients_of
 
-Method = Literal["forward", "double", "difference"]
+Method = Literal["backward", "forward", "double", "difference"]
 PerExample = dict[str, Tensor]  # task -> [n]
 Function = Callable[[Parameters], PerExample]
 
@@ -38,37 +39,55 @@ class RandomState:
             yield
 
 
+def transposed(
+    gradient: Mapping[str, Tensor], weights: Tensor, direction: Mapping[str, Tensor]
+) -> Tensor:
+    """Derivative ``[R]`` by the weights of ``<direction, gradient>``, which is linear in them.
+
+    ``gradient`` by name was taken with its graph of losses times ``weights``, a leaf. The pass
+    goes back through the linear part of that graph alone: nothing is differentiated twice, yet
+    the operations must be known to autograd as functions of what is sent back through them.
+    """
+    reached = [name for name, part in gradient.items() if part.requires_grad]
+    if not reached:
+        return torch.zeros_like(weights)
+    (found,) = torch.autograd.grad(
+        [gradient[name] for name in reached],
+        weights,
+        [direction[name].to(gradient[name]) for name in reached],
+        materialize_grads=True,
+    )
+    return found
+
+
 def along(
     losses: Function, at: Parameters, direction: Mapping[str, Tensor], method: Method
 ) -> PerExample:
-    """``<direction, gradient of the loss>`` of every example ``[n]``.
+    """``<direction, gradient of the loss>`` of every example ``[n]``, evaluated anew.
 
-    ``forward`` is one pass in forward mode. ``double`` differentiates the gradient of the sum of
-    losses times ones by the ones, and needs operations with a second derivative. ``difference``
-    takes two passes at a small distance each side; its error is quadratic in the distance.
+    ``forward`` is one pass in forward mode. ``double`` goes back through the gradient of the sum of
+    losses times ones, by the ones. ``difference`` takes two passes at a small distance each side;
+    its error is quadratic in the distance.
     """
     own = {name: tensor.detach() for name, tensor in at.items()}
-    if method == "forward":
-        with torch.no_grad():  # of reverse mode, which would keep a graph for nobody
-            found: PerExample = torch.func.jvp(losses, (own,), (dict(direction),))[1]
-        return found
-    other = _by_double if method == "double" else _by_difference
-    return other(losses, own, direction)
+    if method == "double":
+        return _by_double(losses, own, direction)
+    if method == "difference":
+        return _by_difference(losses, own, direction)
+    with torch.no_grad():  # of reverse mode, which would keep a graph for nobody
+        found: PerExample = torch.func.jvp(losses, (own,), (dict(direction),))[1]
+    return found
 
 
 def _by_double(losses: Function, at: Parameters, direction: Mapping[str, Tensor]) -> PerExample:
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in at.items()}
     per_example = losses(leaves)
-    ones = {task: torch.ones_like(loss, requires_grad=True) for task, loss in per_example.items()}
-    total = torch.stack([(ones[task] * loss).sum() for task, loss in per_example.items()]).sum()
-    gradients = torch.autograd.grad(
-        total, list(leaves.values()), create_graph=True, materialize_grads=True
-    )
-    product = torch.stack(
-        [(g * direction[name]).sum() for name, g in zip(leaves, gradients, strict=True)]
-    ).sum()
-    found = torch.autograd.grad(product, list(ones.values()), materialize_grads=True)
-    return dict(zip(ones, found, strict=True))
+    rows = torch.cat(list(per_example.values()))
+    ones = torch.ones_like(rows, requires_grad=True)
+    found = gradients_of((ones * rows).sum(), leaves, list(leaves), create_graph=True)
+    sizes = [len(loss) for loss in per_example.values()]
+    by_task = torch.split(transposed(found, ones, direction), sizes)
+    return dict(zip(per_example, by_task, strict=True))
 
 
 def _by_difference(losses: Function, at: Parameters, direction: Mapping[str, Tensor]) -> PerExample:

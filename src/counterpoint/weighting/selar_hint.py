@@ -10,15 +10,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from counterpoint.nn.hints import HintSettings
 from counterpoint.weighting.contract import Hinted, Losses, Parameters, Problem
 from counterpoint.weighting.gradients import TaskGradients
-from counterpoint.weighting.learned import Rows
 from counterpoint.weighting.per_example import PerExample, RandomState, along
 from counterpoint.weighting.selar import Selar, SelarSettings
+from counterpoint.weighting.weighted_losses import Rows
 
 
 class SelarHintSettings(SelarSettings):
     """``hints`` are the networks that help, trained beside the model and thrown away after."""
 
     granularity: Literal["example"] = "example"
+    derivative: Literal["forward", "double", "difference"] = "forward"
     hints: HintSettings = HintSettings()
 
 
@@ -73,7 +74,7 @@ class SelarHint(Selar):
         return found
 
     def slopes(
-        self, problem: Problem, losses: Losses, back: dict[str, Tensor], random: RandomState
+        self, problem: Problem, losses: Losses, random: RandomState, back: Parameters
     ) -> PerExample:
         """``<back, gradient of the loss>`` of every example, a function of V_H where c is."""
 

@@ -54,6 +54,33 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+KNOWN, TESTED, WORDS = 503, 3, 4
+TEST_ORDER = (505, 503, 504)
+
+
+@pytest.fixture
+def cora_files(tmp_path: Path, python2_pickle: Callable[[object], bytes]) -> Path:
+    """One training, 500 valid and 2 unlabelled papers, then 3 test papers in shuffled order."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    known = np.arange(KNOWN)
+    words = np.eye(WORDS, dtype="<f4")
+    classes = np.eye(3, dtype="<i4")
+    links = {node: [(node + 1) % 506] for node in range(506)} | {0: [1, 1, 0], 1: [0, 2]}
+    parts = {
+        "y": classes[[2]],
+        "ally": classes[np.r_[2, known[1:] % 3]],
+        "allx": sparse.csr_matrix(words[known % WORDS]),
+        "ty": classes[[0, 1, 2]],
+        "tx": sparse.csr_matrix(words[[3, 2, 1]]),
+        "graph": links,
+    }
+    for name, part in parts.items():
+        (folder / f"ind.cora.{name}").write_bytes(python2_pickle(part))
+    (folder / "ind.cora.test.index").write_text("".join(f"{paper}\n" for paper in TEST_ORDER))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def python2_pickle() -> Callable[[object], bytes]:
     """A value as Python 2 pickled it: protocol 2, old module names, latin-1 byte strings."""

@@ -3,31 +3,10 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-KNOWN, TESTED, WORDS = 503, 3, 4
-TEST_ORDER = (505, 503, 504)
-
 
 @pytest.fixture
-def source(tmp_path, python2_pickle):
-    """One training, 500 valid and 2 unlabelled papers, then 3 test papers in shuffled order."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    known = np.arange(KNOWN)
-    words = np.eye(WORDS, dtype="<f4")
-    classes = np.eye(3, dtype="<i4")
-    links = {node: [(node + 1) % 506] for node in range(506)} | {0: [1, 1, 0], 1: [0, 2]}
-    parts = {
-        "y": classes[[2]],
-        "ally": classes[np.r_[2, known[1:] % 3]],
-        "allx": sparse.csr_matrix(words[known % WORDS]),
-        "ty": classes[[0, 1, 2]],
-        "tx": sparse.csr_matrix(words[[3, 2, 1]]),
-        "graph": links,
-    }
-    for name, part in parts.items():
-        (folder / f"ind.cora.{name}").write_bytes(python2_pickle(part))
-    (folder / "ind.cora.test.index").write_text("".join(f"{paper}\n" for paper in TEST_ORDER))
-    return folder
+def source(cora_files):
+    return cora_files
 
 
 def test_tables(source, imported):

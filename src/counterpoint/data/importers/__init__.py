@@ -19,10 +19,12 @@ IMPORTERS = (
     "book_crossing",
     "census_income",
     "cora",
+    "cora_reddit",
     "dblp",
     "kuairand",
     "lastfm",
     "movietweetings",
+    "movietweetings_oag",
     "taobao4",
 )
 

@@ -27,7 +27,7 @@ VALID = 500
 
 def read(source: Path) -> Imported:
     """Task ``topic``: 140 training, 500 valid and 1,000 test papers; the rest is unlabelled."""
-    words, topics, test = _papers(source)
+    words, topics, test = read_papers(source)
     papers, train = len(topics), read_array(source / "ind.cora.y").shape[0]
     split = np.full(papers, None, dtype=object)
     split[:train], split[train : train + VALID], split[test] = "train", "valid", "test"
@@ -38,17 +38,14 @@ def read(source: Path) -> Imported:
             "split": pl.Series(split, dtype=pl.String),
         }
     ).drop_nulls("split")
-    cites = _citations(source, papers)
+    cites = read_citations(source, papers)
     tables = {
         "nodes/paper": pl.DataFrame({"id": np.arange(papers), "words": bags(words)}),
         "relations/cites": cites,
         "tasks/topic": labelled,
     }
     counts = [
-        Count("papers", papers, 2708, file="ind.cora.allx"),
-        Count("undirected edges", cites.height, 5278, file="ind.cora.graph"),
-        Count("words", words.shape[1], 1433, file="ind.cora.allx"),
-        Count("classes", topics.shape[1], 7, file="ind.cora.ally"),
+        *counts_of(words, topics, cites),
         *(
             Count(f"papers in {name}", labelled.filter(split=name).height, known, file=file)
             for name, known, file in (
@@ -58,12 +55,23 @@ def read(source: Path) -> Imported:
             )
         ),
     ]
-    return Imported(_schema(words.shape[1], topics.shape[1]), tables, counts)
+    return Imported(schema_of("cora", words.shape[1], topics.shape[1]), tables, counts)
 
 
-def _schema(words: int, classes: int) -> DataSchema:
+def counts_of(words: "sparse.csr_matrix", topics: np.ndarray, cites: pl.DataFrame) -> list[Count]:
+    """What the files hold, beside the published counts."""
+    return [
+        Count("papers", len(topics), 2708, file="ind.cora.allx"),
+        Count("undirected edges", cites.height, 5278, file="ind.cora.graph"),
+        Count("words", words.shape[1], 1433, file="ind.cora.allx"),
+        Count("classes", topics.shape[1], 7, file="ind.cora.ally"),
+    ]
+
+
+def schema_of(name: str, words: int, classes: int) -> DataSchema:
+    """What ``dataset.yaml`` says of Cora, whatever its split."""
     return DataSchema(
-        name="cora",
+        name=name,
         description="Papers that cite each other; an edge is there once, direction unknown.",
         node_types={
             "paper": NodeType(features=(Feature(name="words", kind=FeatureKind.BAG, size=words),))
@@ -78,7 +86,7 @@ def _schema(words: int, classes: int) -> DataSchema:
     )
 
 
-def _papers(source: Path) -> "tuple[sparse.csr_matrix, np.ndarray, np.ndarray]":
+def read_papers(source: Path) -> "tuple[sparse.csr_matrix, np.ndarray, np.ndarray]":
     """Words ``[papers, words]``, one-hot topics ``[papers, classes]`` and the test papers.
 
     The last files hold the test papers in the order of test.index, not in that of the graph.
@@ -100,7 +108,7 @@ def _papers(source: Path) -> "tuple[sparse.csr_matrix, np.ndarray, np.ndarray]":
     return words, topics, test
 
 
-def _citations(source: Path, papers: int) -> pl.DataFrame:
+def read_citations(source: Path, papers: int) -> pl.DataFrame:
     """Each undirected edge once, smaller number first, without self loops."""
     path = source / "ind.cora.graph"
     links = read_links(path)

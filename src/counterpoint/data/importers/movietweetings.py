@@ -41,29 +41,29 @@ def read(source: Path) -> Imported:
     Movies have a decade and no edge to their genres, which are labels. A movie without a genre
     has no row in ``genre``; a movie's row stands at the time of its first rating.
     """
-    ratings = read_table(
-        source / "ratings.dat",
-        {"user": Kind.INTEGER, "movie": Kind.TEXT, "rating": Kind.INTEGER, "time": Kind.INTEGER},
-        separator="::",
-    )
-    movies = _movies(source / "movies.dat", ratings)
+    ratings, movies = read_ratings_and_movies(source)
     genres = movies["genres"].explode(empty_as_null=True).drop_nulls().unique().sort()
     tables = {
         "nodes/user": pl.DataFrame({"id": ratings["user"].unique().sort()}),
-        "nodes/movie": movies.select("id", "decade"),
+        "nodes/movie": movies.select("id", decade=pl.col("year") // 10 * 10),
         "tasks/like": _pairs(ratings, (pl.col("rating") >= LIKED_FROM).cast(pl.Int8)),
         "tasks/rating": _pairs(ratings, pl.col("rating").cast(pl.Float64)),
         "tasks/genre": _genre_rows(movies, ratings, genres),
     }
+    return Imported(_schema(genres.to_list()), tables, counts_of(ratings, movies))
+
+
+def counts_of(ratings: pl.DataFrame, movies: pl.DataFrame) -> list[Count]:
+    """What the files hold, beside the published counts of the nearer snapshot."""
     published = min(SNAPSHOTS, key=lambda snapshot: abs(snapshot.ratings - ratings.height))
-    counts = [
+    genres = movies["genres"].explode(empty_as_null=True).drop_nulls().n_unique()
+    return [
         Count("ratings", ratings.height, published.ratings, file="ratings.dat"),
-        Count("users", tables["nodes/user"].height, published.users, file="ratings.dat"),
+        Count("users", ratings["user"].n_unique(), published.users, file="ratings.dat"),
         Count("movies", movies.height, published.movies, file="movies.dat"),
-        Count("genres", len(genres), published.genres, file="movies.dat"),
+        Count("genres", genres, published.genres, file="movies.dat"),
         Count("movies without a genre", movies.filter(pl.col("genres").list.len() == 0).height),
     ]
-    return Imported(_schema(genres.to_list()), tables, counts)
 
 
 def _schema(genres: list[str]) -> DataSchema:
@@ -86,8 +86,17 @@ def _schema(genres: list[str]) -> DataSchema:
     )
 
 
+def read_ratings_and_movies(source: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """``user, movie, rating, time``; and ``id, title, year, genres`` (names, maybe none)."""
+    ratings = read_table(
+        source / "ratings.dat",
+        {"user": Kind.INTEGER, "movie": Kind.TEXT, "rating": Kind.INTEGER, "time": Kind.INTEGER},
+        separator="::",
+    )
+    return ratings, _movies(source / "movies.dat", ratings)
+
+
 def _movies(path: Path, ratings: pl.DataFrame) -> pl.DataFrame:
-    """``id``, ``decade`` and ``genres`` (a list of names, maybe empty)."""
     movies = read_table(
         path, {"id": Kind.TEXT, "title": Kind.TEXT, "genres": Kind.TEXT}, separator="::"
     ).with_columns(
@@ -104,7 +113,7 @@ def _movies(path: Path, ratings: pl.DataFrame) -> pl.DataFrame:
     unknown = ratings["movie"].filter(~ratings["movie"].is_in(movies["id"].implode()))
     if len(unknown):
         raise UserError(f"{path}: {len(unknown)} ratings are of movies not in it ({unknown[0]})")
-    return movies.select("id", "genres", decade=pl.col("year") // 10 * 10)
+    return movies.select("id", "title", "year", "genres")
 
 
 def _pairs(ratings: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
@@ -113,10 +122,15 @@ def _pairs(ratings: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
 
 def _genre_rows(movies: pl.DataFrame, ratings: pl.DataFrame, genres: pl.Series) -> pl.DataFrame:
     first_rated = ratings.group_by("movie").agg(pl.col("time").min())
-    numbers = {genre: number for number, genre in enumerate(genres)}
-    label = pl.element().replace_strict(numbers, return_dtype=pl.Int64)
     return (
         movies.filter(pl.col("genres").list.len() > 0)
         .join(first_rated, left_on="id", right_on="movie", maintain_order="left")
-        .select("id", label=pl.col("genres").list.eval(label).list.sort(), time="time")
+        .select("id", label=genre_numbers(genres.to_list()), time="time")
     )
+
+
+def genre_numbers(genres: list[str]) -> pl.Expr:
+    """Ascending class numbers of a movie's ``genres``, by their place in the list."""
+    numbers = {genre: number for number, genre in enumerate(genres)}
+    label = pl.element().replace_strict(numbers, return_dtype=pl.Int64)
+    return pl.col("genres").list.eval(label).list.sort()

@@ -7,6 +7,7 @@ derivatives of any order, and no dgl unless :func:`use_backend` asks for its ker
 from counterpoint.graph.ops.csr import Csr as Csr
 from counterpoint.graph.ops.csr import Transpose as Transpose
 from counterpoint.graph.ops.kernels import use_backend as use_backend
+from counterpoint.graph.ops.operations import copy_edges as copy_edges
 from counterpoint.graph.ops.operations import copy_sum as copy_sum
 from counterpoint.graph.ops.operations import edge_dot as edge_dot
 from counterpoint.graph.ops.operations import edge_softmax as edge_softmax
@@ -15,3 +16,4 @@ from counterpoint.graph.ops.operations import gather_src as gather_src
 from counterpoint.graph.ops.operations import max as max
 from counterpoint.graph.ops.operations import mean as mean
 from counterpoint.graph.ops.operations import weighted_sum as weighted_sum
+from counterpoint.graph.ops.perceptron import edge_perceptron as edge_perceptron

@@ -8,6 +8,7 @@ A tensor whose rows do not fit the graph raises ValueError.
 
 import math
 from functools import reduce
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def max(csr: Csr, x: Tensor) -> Tensor:
     Shapes:
         x ``[n_src, ...]``; result ``[n_dst, ...]``.
     """
-    (x,) = _floating(x)
+    (x,) = floating(x)
     rows = _flat(csr, "src", x)
     _, _, _, winners = torch.embedding_bag(
         rows.detach(), csr.indices, csr.indptr, False, _EMBEDDING_BAG_MAX, False, None, True
@@ -66,7 +67,7 @@ def weighted_sum(csr: Csr, w: Tensor, x: Tensor) -> Tensor:
         w ``[E]``, x ``[n_src, ...]``; result ``[n_dst, ...]``. With a weight per head
         w ``[E, H]``, x ``[n_src, H, ...]``; result ``[n_dst, H, ...]``.
     """
-    w, x = _floating(w, x)
+    w, x = floating(w, x)
     if w.shape[1:] != x.shape[1 : w.ndim]:
         raise ValueError(f"weights {list(w.shape)} and x {list(x.shape)} differ in heads")
     weights = _flat(csr, "edge", w)
@@ -83,7 +84,7 @@ def edge_dot(csr: Csr, y_dst: Tensor, x_src: Tensor) -> Tensor:
         y_dst ``[n_dst, d]``, x_src ``[n_src, d]``; result ``[E]``. With heads
         y_dst ``[n_dst, H, d]``, x_src ``[n_src, H, d]``; result ``[E, H]``.
     """
-    y, x = _floating(y_dst, x_src)
+    y, x = floating(y_dst, x_src)
     if y.shape[1:] != x.shape[1:]:
         raise ValueError(f"y_dst {list(y.shape)} and x_src {list(x.shape)} differ in width")
     *heads, width = x.shape[1:]
@@ -98,7 +99,7 @@ def edge_softmax(csr: Csr, logits: Tensor) -> Tensor:
     Shapes:
         logits ``[E]`` or ``[E, H]``; result the same.
     """
-    (logits,) = _floating(logits)
+    (logits,) = floating(logits)
     return autograd.edge_softmax(csr, current_backend(), _flat(csr, "edge", logits)).reshape(
         logits.shape
     )
@@ -122,8 +123,17 @@ def gather_dst(csr: Csr, x: Tensor) -> Tensor:
     return _moved(csr, "dst", "edge", x)
 
 
+def copy_edges(csr: Csr, target: Literal["src", "dst"], x: Tensor) -> Tensor:
+    """Sum the edges' rows over the incoming (``dst``) or outgoing (``src``) edges of each node.
+
+    Shapes:
+        x ``[E, ...]``; result ``[n_target, ...]``.
+    """
+    return _moved(csr, "edge", target, x)
+
+
 def _moved(csr: Csr, origin: End, target: End, x: Tensor) -> Tensor:
-    (x,) = _floating(x)
+    (x,) = floating(x)
     moved = autograd.move(csr, current_backend(), origin, target, _flat(csr, origin, x))
     return moved.reshape(len(moved), *x.shape[1:])
 
@@ -136,7 +146,7 @@ def _flat(csr: Csr, end: End, x: Tensor) -> Tensor:
     return x.reshape(rows, math.prod(x.shape[1:]))
 
 
-def _floating(*tensors: Tensor) -> list[Tensor]:
+def floating(*tensors: Tensor) -> list[Tensor]:
     """Return the tensors in float64 if one of them is, else in float32."""
     dtype = reduce(torch.promote_types, [x.dtype for x in tensors])
     return [x.to(dtype if dtype == torch.float64 else torch.float32) for x in tensors]

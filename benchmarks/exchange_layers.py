@@ -1,0 +1,247 @@
+"""Time and memory of layers in which tasks exchange, beside single-task layers and a yardstick.
+
+Forward and backward of one layer, 30,000 nodes of three types, 500,000 edges of four relations,
+width 64; the arms take turns, medians are compared. The yardstick is InLINE as one would write it
+down: vectorised, with the message of every edge by every expert in memory.
+
+    python -m benchmarks.exchange_layers --json benchmarks/results/exchange_layers.json
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from counterpoint.files import write_json
+from counterpoint.graph.ops import Csr, copy_edges, gather_dst, gather_src
+from counterpoint.graph.views import Block
+from counterpoint.nn.convolutions import HGN, Attention
+from counterpoint.nn.exchange import SeenGates
+from counterpoint.nn.inline import InlineLayer, StructureGate
+from counterpoint.nn.relation_attention import RelationAttention
+from counterpoint.nn.struchis import StrucHISLayer
+
+NODES, EDGES, WIDTH, TASKS, TYPES = 30_000, 500_000, 64, 2, 3
+ENDS = ((0, 1), (1, 0), (1, 2), (2, 1))  # types of the sources and destinations of the relations
+# ratio -> over, under, promise
+PROMISES: dict[str, tuple[str, str, float]] = {
+    "InLINE against the yardstick": ("InLINE", "yardstick", 0.3),
+    "InLINE against its twins": ("InLINE", "twins", 8.0),
+    "StrucHIS against its twins": ("StrucHIS", "twins of StrucHIS", 3.0),
+    "PLE against the twins": ("PLE", "twins", 2.0),
+}
+Step = Callable[[], None]
+
+
+def random_block(edges: int) -> Block:
+    """Random edges between the types, as many of each relation, with all that layers derive."""
+    generator = torch.Generator().manual_seed(0)
+    size, each = NODES // TYPES, edges // len(ENDS)
+    src, dst = (
+        torch.cat(
+            [torch.randint(size, (each,), generator=generator) + ends[s] * size for ends in ENDS]
+        )
+        for s in (0, 1)
+    )
+    etype = torch.arange(len(ENDS)).repeat_interleave(each)
+    csr, order = Csr.from_edges(src, dst, NODES, NODES)
+    types = torch.arange(TYPES).repeat_interleave(size)
+    block = Block(csr, etype[order], csr.indptr.diff(), types)
+    for made in (csr, *(part.csr for part in block.by_relation)):
+        assert made.transpose  # as in training, where it is made once
+    return block
+
+
+def inline_layer(tasks: int) -> InlineLayer:
+    """The layer of so many tasks and a shared block, its gates not uniform."""
+    seen = [[t, tasks] for t in range(tasks)] + [list(range(tasks + 1))]
+    layer = InlineLayer(
+        WIDTH,
+        tasks + 1,
+        seen,
+        len(ENDS),
+        TYPES,
+        attends_relations=True,
+        gates_relations=True,
+        gate_width=64,
+    )
+    for name, parameter in layer.named_parameters():
+        if name.startswith("gates") and name.endswith("out"):
+            nn.init.normal_(parameter, std=0.1)
+    return layer
+
+
+def yardstick(layer: InlineLayer, block: Block, states: Tensor) -> Tensor:
+    """What the layer computes, with a message for every edge and expert ``[E, k, heads, d]``."""
+    heads = 2
+    messages = torch.stack(
+        [
+            gather_src(block.csr, expert(states[:, k]).view(len(states), heads, -1))
+            for k, expert in enumerate(layer.experts)
+        ],
+        1,
+    )
+    outputs = []
+    for number, seen in enumerate(layer.seen):
+        attention, gate, h = layer.attention[number], layer.gates[number], states[:, number]
+        assert isinstance(attention, Attention)
+        assert isinstance(gate, StructureGate)
+        weights = _gates_on_edges(gate, block, h)
+        mixed = (weights[:, :, None, None] * messages[:, seen]).sum(1)
+        z = layer.experts[number](h).view(len(h), heads, -1)
+        on_edges = attention.weights(block, z, attention.said_by(mixed))
+        around = copy_edges(block.csr, "dst", on_edges.unsqueeze(-1) * mixed)
+        outputs.append(attention.with_own(block, h, around))
+    return torch.stack(outputs, 1)
+
+
+def _gates_on_edges(gate: StructureGate, block: Block, h: Tensor) -> Tensor:
+    both = torch.cat([gather_dst(block.csr, h), gather_src(block.csr, h)], 1)
+    heads = block.node_type[block.csr.dst]
+    logits = both.new_zeros(len(both), gate.out.shape[2])
+    for relation in range(len(ENDS)):
+        rows = torch.nonzero(block.etype == relation).flatten()
+        head = int(heads[rows[0]])
+        first = torch.cat([gate.at_dst[head], gate.at_src[head]])
+        hidden = (both[rows] @ first + gate.bias[head]).relu()
+        logits = logits.index_copy(0, rows, hidden @ gate.out[relation])
+    return logits.softmax(-1)
+
+
+class PLELayer(nn.Module):
+    """Convolutions of each task and a shared one, and gates of all outputs after them."""
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        seen = [[t, tasks] for t in range(tasks)] + [list(range(tasks + 1))]
+        self.networks = nn.ModuleList(HGN(WIDTH, WIDTH, len(ENDS)) for _ in range(tasks + 1))
+        self.exchange = SeenGates(WIDTH, seen, range(tasks + 1))
+
+    def forward(self, block: Block, states: Tensor) -> Tensor:
+        """``[n, tasks + 1, d]`` to the same."""
+        after = [made(block, h) for made, h in zip(self.networks, states.unbind(1), strict=True)]
+        mixed: Tensor = self.exchange(states, torch.stack(after, 1))
+        return mixed
+
+
+def step_of(layers: list[nn.Module], forward: Callable[[Tensor], list[Tensor]], n: int) -> Step:
+    """Forward and backward, to parameters and inputs ``[n_nodes, n, width]``."""
+    states = torch.randn(NODES, n, WIDTH, requires_grad=True)
+    own = [parameter for layer in layers for parameter in layer.parameters()]
+
+    def step() -> None:
+        total = torch.stack([out.square().sum() for out in forward(states)]).sum()
+        torch.autograd.grad(total, [states, *own], allow_unused=True)
+
+    return step
+
+
+def steps(block: Block, tasks: int) -> dict[str, Step]:
+    """All arms on one block."""
+    inline, ple = inline_layer(tasks), PLELayer(tasks)
+    hgn = [HGN(WIDTH, WIDTH, len(ENDS)) for _ in range(tasks)]
+    relgat = [RelationAttention(WIDTH, WIDTH, len(ENDS), TYPES) for _ in range(tasks)]
+    struchis = StrucHISLayer(WIDTH, tasks, len(ENDS), TYPES, gate_width=64, mask_absent=True)
+
+    def alone(layers: list[Any]) -> Callable[[Tensor], list[Tensor]]:
+        return lambda states: [made(block, states[:, t]) for t, made in enumerate(layers)]
+
+    return {
+        "InLINE": step_of([inline], lambda states: [inline(block, states)], tasks + 1),
+        "yardstick": step_of([inline], lambda s: [yardstick(inline, block, s)], tasks + 1),
+        "twins": step_of(list(hgn), alone(hgn), tasks),
+        "StrucHIS": step_of([struchis], lambda states: [struchis(block, states)], tasks),
+        "twins of StrucHIS": step_of(list(relgat), alone(relgat), tasks),
+        "PLE": step_of([ple], lambda states: [ple(block, states)], tasks + 1),
+    }
+
+
+def medians(arms: dict[str, Step], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each arm; the first turn warms up."""
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for repeat in range(repeats + 1):
+        for name, arm in arms.items():
+            started = time.perf_counter()
+            arm()
+            if repeat:
+                times[name].append(1000 * (time.perf_counter() - started))
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def peak_above_data(arm: Step) -> float:
+    """Megabytes that one step takes at most beyond what is there before it (Linux)."""
+    arm()  # what is made once
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    arm()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def main() -> None:
+    """Measure the workload, then more edges and more tasks, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    block = random_block(EDGES)
+    arms = steps(block, TASKS)
+    same = inline_layer(TASKS)
+    states = torch.randn(NODES, TASKS + 1, WIDTH)
+    with torch.no_grad():
+        apart = float((same(block, states) - yardstick(same, block, states)).abs().max())
+    times = medians(arms, arguments.repeats)
+    memory = {name: peak_above_data(arms[name]) for name in ("InLINE", "yardstick")}
+    promises = [
+        {"name": name, "ratio": times[over] / times[under], "limit": limit}
+        for name, (over, under, limit) in PROMISES.items()
+    ]
+    ratio = memory["InLINE"] / memory["yardstick"]
+    promises.append({"name": "InLINE's memory, as well", "ratio": ratio, "limit": 0.3})
+    by_edges = {}
+    for edges in (100_000, 500_000, 2_000_000, 5_000_000):
+        grown = random_block(edges)
+        arm = step_of([same], lambda states: [same(grown, states)], TASKS + 1)  # noqa: B023
+        by_edges[edges] = medians({"InLINE": arm}, 3)["InLINE"]
+    by_tasks = {}
+    for tasks in (2, 4, 8):
+        arms = steps(block, tasks)
+        chosen = {name: arms[name] for name in ("InLINE", "StrucHIS", "twins")}
+        by_tasks[tasks] = medians(chosen, 3)
+    print("equal to the yardstick within", apart)
+    print({name: round(found) for name, found in times.items()}, "ms;", memory, "MB")
+    for promise in promises:
+        promise["kept"] = promise["ratio"] <= promise["limit"]
+        state = "kept" if promise["kept"] else "MISSED"
+        print(f"{promise['name']}: {promise['ratio']:.2f}, promised {promise['limit']}: {state}")
+    print("microseconds an edge:", {e: round(1000 * t / e, 2) for e, t in by_edges.items()})
+    print("by tasks:", by_tasks)
+    if arguments.json:
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
+        result = {
+            "threads": 2,
+            "versions": versions,
+            "apart": apart,
+            "milliseconds": times,
+            "megabytes": memory,
+            "promises": promises,
+            "by_edges": by_edges,
+            "by_tasks": by_tasks,
+        }
+        write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Options that several commands share, and how they print."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from counterpoint.registry.tracking import Tracking
+
+Work = Annotated[Path, typer.Option(help="Folder of all artefacts.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Model = Annotated[str, typer.Option(help="Name of the registered model.")]
+Version = Annotated[str, typer.Argument(help="Version number or alias.")]
+Graph = Annotated[
+    Path | None, typer.Option(help="Graph store with today's test set; none: the work folder's.")
+]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    print(json.dumps(value, indent=2, sort_keys=True))
+
+
+def tracking_of(work: Path) -> "Tracking":
+    """The tracking store: MLFLOW_TRACKING_URI's, else the work folder's."""
+    from counterpoint.registry.tracking import connect
+
+    return connect(work)
+
+
+def graph_of(graph: Path | None, work: Path) -> Path | None:
+    """The graph store that was named, else the work folder's if it has one."""
+    if graph is None and (work / "graph" / "meta.json").is_file():
+        return work / "graph"
+    return graph

@@ -1,0 +1,56 @@
+"""Data-set folders under DVC: added by its owner, fetched by revision, known by their digest."""
+
+import subprocess
+from pathlib import Path
+
+from counterpoint.data.schema import SCHEMA_FILE
+from counterpoint.errors import UserError
+from counterpoint.files import file_digests, json_text, sha256_of_text
+
+# what belongs to a data-set folder; other files that lie beside it are no part of the data
+PARTS = (SCHEMA_FILE, "nodes", "relations", "tasks", "truth")
+
+
+def content_digest(folder: Path) -> str:
+    """The digest that the manifest of this data set will have once it is ingested."""
+    files = file_digests(folder)
+    parts = {name: digest for name, digest in files.items() if name.split("/")[0] in PARTS}
+    return sha256_of_text(json_text(parts))
+
+
+def add(folder: Path) -> Path:
+    """Put a data-set folder under DVC and return its ``.dvc`` file, which git is to keep.
+
+    Raises:
+        UserError: it is not in a DVC repository, or DVC refuses it.
+    """
+    _dvc(folder.parent, "add", "--quiet", folder.name)
+    return folder.with_name(f"{folder.name}.dvc")
+
+
+def fetch(repo: str, rev: str, path: str, target: Path) -> None:
+    """Download a folder of a DVC repository, as it was at a revision, to ``target``.
+
+    Args:
+        repo: address or folder of the git repository.
+        rev: commit, tag or branch.
+        path: of the folder in the repository.
+        target: folder that does not exist yet.
+
+    Raises:
+        UserError: there is no such repository, revision or path, or its storage does not answer.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _dvc(target.parent, "get", "--quiet", repo, path, "--rev", rev, "--out", target.name)
+
+
+def _dvc(where: Path, *arguments: str) -> None:
+    command = ("dvc", *arguments)
+    try:
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise UserError("dvc is not installed here, or not on the path") from None
+    if done.returncode:
+        said = done.stderr.splitlines()
+        faults = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+        raise UserError(*(f"{' '.join(command)}: {fault}" for fault in faults or said))

@@ -1,0 +1,53 @@
+"""The model card of a judged run, from its metric parts and the report."""
+
+from collections.abc import Mapping
+
+from counterpoint.evaluation.card import Card, CardTask, calibration, limits
+from counterpoint.evaluation.gate import Verdict
+from counterpoint.evaluation.report import Report
+from counterpoint.evaluation.slices import slices
+from counterpoint.graph.store import GraphStore
+from counterpoint.stages.judgement import gate_settings
+from counterpoint.stages.params import Params
+from counterpoint.training.cell import Run
+
+
+def model_card(
+    store: GraphStore,
+    run: Run,
+    seed: int,
+    verdict: Verdict,
+    report: Report,
+    lineage: Mapping[str, str],
+) -> Card:
+    """The card of one seed's joint model."""
+    return Card(
+        data=report.name,
+        data_facts=report.data_facts,
+        seed=seed,
+        tasks={name: _task(store, run, seed, name) for name in store.meta.tasks},
+        verdict=verdict,
+        gate=gate_settings(Params.model_validate(report.parameters)),
+        limits=limits(verdict, store.meta.candidates, lineage),
+        lineage=dict(lineage),
+        reproduce=_reproduce(lineage),
+    )
+
+
+def _task(store: GraphStore, run: Run, seed: int, name: str) -> CardTask:
+    task, parts = store.meta.tasks[name], run.parts(name, "test", seed)
+    return CardTask(
+        kind=task.kind.value,
+        entity=list(task.node_types),
+        role=task.role,
+        metrics=run.metrics["seeds"][str(seed)][name]["test"],
+        calibration=calibration(parts),
+        slices=slices(store, name, parts),
+    )
+
+
+def _reproduce(lineage: Mapping[str, str]) -> str:
+    commit = lineage.get("git_commit")
+    checkout = f"git checkout {commit}" if commit else f"counterpoint {lineage['counterpoint']}"
+    data = lineage["data_digest"][:12]
+    return f"{checkout}; make install; dvc repro  # data {data}, parameters in params.yaml"

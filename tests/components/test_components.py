@@ -1,0 +1,83 @@
+"""Components called as plain functions, and their READMEs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kfp.dsl import Artifact, PipelineTaskFinalStatus
+
+from components.build_graph.component import build_graph
+from components.ingest.component import ingest
+from components.readme import HERE, component_names, readme
+from components.record_failure.component import record_failure
+from components.validate.component import validate
+from counterpoint.errors import UserError
+from counterpoint.files import verified_digest
+from counterpoint.registry.tracking import connect
+from counterpoint.stages.sources import code_digest
+
+TINY = {"source": "planted", "preset": "tiny"}
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Callable[[str], Artifact]:
+    """An artefact's place, as KFP would hand it over."""
+    return lambda name: Artifact(name=name, uri=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", component_names())
+def test_readme_is_rendered(name: str) -> None:
+    assert (HERE / name / "README.md").read_text() == readme(name), "run `make golden`"
+
+
+def test_data_components_hand_over_folders_and_their_digests(
+    artifact: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    data, validation, graph = map(artifact, ("data", "validation", "graph"))
+    data_digest = ingest.python_func(TINY, code_digest("ingest"), data)
+    assert data_digest == verified_digest(tmp_path / "data")
+    validation_digest = validate.python_func(data, data_digest, "", validation)
+    given = (data, validation, data_digest, validation_digest, {}, "", graph)
+    assert build_graph.python_func(*given) == verified_digest(tmp_path / "graph")
+
+
+def test_other_bytes_than_the_pipeline_passed_are_refused(
+    artifact: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    data = artifact("data")
+    ingest.python_func(TINY, "", data)
+    with pytest.raises(UserError, match="its digest is not 000000000000"):
+        validate.python_func(data, "0" * 64, "", artifact("validation"))
+    assert not (tmp_path / "validation").exists()
+
+
+def test_an_image_with_other_code_than_the_pipeline_is_refused(
+    artifact: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="ingest: the image has other source files"):
+        ingest.python_func(TINY, "0" * 64, artifact("data"))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_failure_is_a_failed_run_and_a_success_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for state in ("SUCCEEDED", "FAILED"):
+        status = PipelineTaskFinalStatus(
+            state=state,
+            pipeline_job_resource_name="job-1",
+            pipeline_task_name="train",
+            error_code=137,
+            error_message="killed at https://ann:secret@store/x",
+        )
+        record_failure.python_func(status, {"experiment": "shop"})
+    client = connect(tmp_path).client
+    (experiment,) = [e for e in client.search_experiments() if e.name == "shop"]
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["counterpoint.kfp_run"] == "job-1"
+    assert run.data.tags["counterpoint.failed_task"] == "train"
+    assert "137" in run.data.tags["counterpoint.reason"]
+    assert "secret" not in str(run.data.tags)

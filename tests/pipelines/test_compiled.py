@@ -1,0 +1,183 @@
+"""The compiled pipelines: what KFP's compiler itself lets pass."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from counterpoint.stages.kfp import COMPILED
+from counterpoint.stages.table import STAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+Documents = tuple[dict[str, Any], dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=COMPILED)
+def documents(request: pytest.FixtureRequest) -> Documents:
+    """Pipeline spec and platform spec."""
+    spec, platform = yaml.safe_load_all((ROOT / "pipelines" / request.param).read_text())
+    return spec, platform
+
+
+def dags(spec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every component that is made of tasks, and its dag."""
+    for component in [spec["root"], *spec["components"].values()]:
+        if "dag" in component:
+            yield component, component["dag"]
+
+
+def dangling(spec: dict[str, Any]) -> list[str]:
+    """References that nothing answers: components, executors, tasks, inputs, outputs."""
+    components, executors = spec["components"], spec["deploymentSpec"]["executors"]
+    found = [
+        f"{name}: executor {component['executorLabel']}"
+        for name, component in components.items()
+        if "dag" not in component and component["executorLabel"] not in executors
+    ]
+    for component, dag in dags(spec):
+        for name, task in dag["tasks"].items():
+            reference = task["componentRef"]["name"]
+            if reference not in components:
+                found.append(f"{name}: component {reference}")
+            found += [f"{name}: task {up}" for up in task.get("dependentTasks", [])
+                      if up not in dag["tasks"]]  # fmt: skip
+            for kind in ("parameters", "artifacts"):
+                given = component.get("inputDefinitions", {}).get(kind, {})
+                for place, source in task.get("inputs", {}).get(kind, {}).items():
+                    found += _unanswered(f"{name}.{place}", kind, source, given, dag, components)
+        for outputs in dag.get("outputs", {}).values():
+            text = str(outputs)
+            found += [
+                f"output of {task}"
+                for task in re.findall(r"'producerSubtask': '([^']*)'", text)
+                if task not in dag["tasks"]
+            ]
+    return found
+
+
+def _unanswered(
+    place: str,
+    kind: str,
+    source: dict[str, Any],
+    given: dict[str, Any],
+    dag: dict[str, Any],
+    components: dict[str, Any],
+) -> list[str]:
+    """What one input of a task refers to and nobody gives."""
+    named = source.get("componentInputParameter") or source.get("componentInputArtifact")
+    if named is not None:
+        return [] if named in given else [f"{place}: input {named}"]
+    upstream = source.get("taskOutputParameter") or source.get("taskOutputArtifact")
+    if upstream is None:
+        return []
+    producer = dag["tasks"].get(upstream["producerTask"])
+    if producer is None:
+        return [f"{place}: task {upstream['producerTask']}"]
+    key = upstream.get("outputParameterKey") or upstream.get("outputArtifactKey")
+    outputs = components.get(producer["componentRef"]["name"], {}).get("outputDefinitions", {})
+    return [] if key in outputs.get(kind, {}) else [f"{place}: output {key}"]
+
+
+def test_both_documents_parse_as_kfps_own_messages(documents: Documents) -> None:
+    """Unknown fields and wrong types are refused."""
+    from google.protobuf.json_format import ParseDict
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
+
+    spec, platform = documents
+    assert ParseDict(spec, PipelineSpec()).pipeline_info.name == "counterpoint-main-job"
+    executors = ParseDict(platform, PlatformSpec()).platforms["kubernetes"].deployment_spec
+    assert set(executors.executors) <= set(spec["deploymentSpec"]["executors"])
+
+
+def test_every_executors_configuration_parses(documents: Documents) -> None:
+    from google.protobuf.json_format import ParseDict
+    from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for configuration in executors.values():
+        ParseDict(configuration, KubernetesExecutorConfig())
+
+
+def test_no_reference_dangles(documents: Documents) -> None:
+    assert dangling(documents[0]) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda spec: spec["components"].pop("comp-build-graph"),
+        lambda spec: spec["deploymentSpec"]["executors"].pop("exec-train"),
+        lambda spec: _train(spec)["inputs"]["artifacts"].update(
+            graph={"componentInputArtifact": "nobody"}
+        ),
+        lambda spec: _evaluate(spec)["inputs"]["artifacts"]["graph"]["taskOutputArtifact"].update(
+            outputArtifactKey="nothing"
+        ),
+    ],
+)
+def test_a_dangling_reference_is_found(documents: Documents, spoil: Any) -> None:
+    spec = yaml.safe_load(yaml.safe_dump(documents[0]))
+    spoil(spec)
+    assert dangling(spec)
+
+
+def _task(spec: dict[str, Any], name: str) -> Any:
+    return next(dag["tasks"][name] for _, dag in dags(spec) if name in dag["tasks"])
+
+
+def _train(spec: dict[str, Any]) -> Any:
+    return _task(spec, "train")
+
+
+def _evaluate(spec: dict[str, Any]) -> Any:
+    return _task(spec, "evaluate")
+
+
+def test_every_task_is_confined_and_ends(documents: Documents) -> None:
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(documents[0]["deploymentSpec"]["executors"])
+    for name, configuration in executors.items():
+        assert configuration["securityContext"]["runAsNonRoot"] is True
+        if name != "exec-record-failure":
+            assert int(configuration["activeDeadlineSeconds"]) > 0
+
+
+def test_the_tracking_server_comes_from_the_cluster_and_is_no_parameter(
+    documents: Documents,
+) -> None:
+    spec, platform = documents
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    given = {name for name, found in executors.items() if "MLFLOW_TRACKING_URI" in str(found)}
+    assert given == {"exec-register", "exec-record-failure"}
+    inputs = [
+        name
+        for component in [spec["root"], *spec["components"].values()]
+        for name in component.get("inputDefinitions", {}).get("parameters", {})
+    ]
+    assert not [name for name in inputs if "uri" in name or "token" in name or "password" in name]
+
+
+@pytest.mark.parametrize(("name", "gpus"), COMPILED.items())
+def test_accelerators_tolerations_and_shared_memory_go_together(name: str, gpus: int) -> None:
+    spec, platform = yaml.safe_load_all((ROOT / "pipelines" / name).read_text())
+    executors = spec["deploymentSpec"]["executors"]
+    configured = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for stage in STAGES:
+        executor = f"exec-{stage.name.replace('_', '-')}"
+        resources = executors[executor]["container"].get("resources", {}).get("accelerator", {})
+        wanted = gpus if stage.gpu else 0
+        assert int(resources.get("resourceCount", resources.get("count", 0))) == wanted
+        assert ("tolerations" in configured[executor]) == bool(wanted)
+        assert ("/dev/shm" in str(configured[executor])) == bool(wanted)
+
+
+def test_failures_are_recorded_whatever_fails(documents: Documents) -> None:
+    """The exit task waits for the whole job and runs however it ended."""
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    assert set(tasks) == {"exit-handler-1", "record-failure"}
+    exit_task = tasks["record-failure"]
+    assert exit_task["dependentTasks"] == ["exit-handler-1"]
+    assert exit_task["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"

@@ -1,0 +1,186 @@
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from counterpoint.files import verified_digest, write_json, write_manifest
+from counterpoint.registry.chain import first_broken, shown_chain, verified_chain
+from counterpoint.registry.listing import listed, shown
+from counterpoint.registry.promotion import promote
+from counterpoint.registry.records import RegistrySettings
+from counterpoint.registry.register import register
+from counterpoint.registry.verification import model_faults
+
+from .conftest import make_record
+
+MODEL = "chained"
+
+
+def artefact(folder):
+    folder.mkdir(parents=True)
+    write_json(folder / "value.json", folder.name)
+    return write_manifest(folder)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkout")
+    git = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def registered(tracking, checkout, tmp_path_factory):
+    """A work folder and what it registered: versions 1 (mmoe, champion) and 2 (ple, on hold)."""
+    work = tmp_path_factory.mktemp("chain") / "work"
+    record = make_record(work / "made", mmoe="promote", ple="hold")
+    cells = []
+    for cell in record.cells:
+        (cell.folder / "seed-0").mkdir()
+        (cell.folder / "seed-0" / "joint.safetensors").write_text(f"weights of {cell.name}")
+        write_manifest(cell.folder)
+        cells.append(replace(cell, digest=verified_digest(cell.folder)))
+        shutil.copytree(cell.folder, work / "runs" / cell.name)
+    digests = {f"{name}_digest": artefact(work / name) for name in ("data", "graph", "evaluation")}
+    commit = subprocess.run(
+        ["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    lineage = {
+        **digests,
+        "git_commit": commit.stdout.strip(),
+        **{f"run.{cell.name}": cell.digest for cell in cells},
+    }
+    settings = RegistrySettings(work=work, tracking_uri=tracking.uri, model=MODEL, experiment=MODEL)
+    record = replace(record, cells=cells, lineage=lineage)
+    register(record, settings, work / "registration" / "receipt.json")
+    promote(tracking, MODEL, 1, expect_champion=None)
+    return work
+
+
+@pytest.fixture
+def work(registered, tmp_path):
+    """A copy for each test to spoil; what MLflow stores stays where it is."""
+    shutil.copytree(registered, tmp_path / "work")
+    return tmp_path / "work"
+
+
+def states(tracking, work, checkout, version="champion"):
+    _, links = verified_chain(tracking, MODEL, version, work, checkout)
+    return {link.name: link.state for link in links}, first_broken(links)
+
+
+UNSTATED = ("weights", "report")  # the fixture's digests of these are made up
+
+
+def test_the_chain_is_in_order_and_whole(tracking, work, checkout):
+    number, links = shown_chain(tracking, MODEL, "champion", work)
+    names = [link.name for link in links]
+    assert number == 1
+    assert names == [
+        "data", "graph", "code", "configuration", "run", "weights", "run in MLflow", "metrics",
+        "report", "version",
+    ]  # fmt: skip
+    assert {link.state for link in links} == {"stated"}
+    shutil.rmtree(work / "registration")
+    found, broken = states(tracking, work, checkout)
+    assert {name: state for name, state in found.items() if name not in UNSTATED} == {
+        name: "whole" for name in names if name not in UNSTATED
+    }
+    assert broken is None or broken.name in UNSTATED
+
+
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("data/value.json", "data"),
+        ("graph/value.json", "graph"),
+        ("runs/mmoe/config.json", "configuration"),
+        ("runs/mmoe/seed-0/joint.safetensors", "run"),
+        ("evaluation/value.json", "metrics"),
+    ],
+)
+def test_a_changed_file_breaks_its_link(tracking, work, checkout, path, link):
+    (work / path).write_text("tampered")
+    found, broken = states(tracking, work, checkout)
+    assert found[link] == "broken"
+    assert broken.name == link or broken.name in UNSTATED
+    assert all(
+        found[name] == "whole" for name in ("data", "graph", "metrics") if name not in (link,)
+    )
+
+
+def test_what_is_gone_breaks_the_versions_own_work_folder_and_no_other(tracking, work, checkout):
+    shutil.rmtree(work / "graph")
+    found, broken = states(tracking, work, checkout)
+    assert found["graph"] == "broken"
+    assert broken.name == "graph"
+    assert broken.fault.endswith("graph: not there")
+    receipt = work / "registration" / "receipt.json"
+    values = json.loads(receipt.read_text())
+    values["versions"] = [one for one in values["versions"] if one["version"] != 1]
+    receipt.write_text(json.dumps(values))
+    assert states(tracking, work, checkout)[0]["graph"] == "not here"
+
+
+def test_a_manifest_rewritten_after_the_change_does_not_help(tracking, work, checkout):
+    (work / "data" / "value.json").write_text("tampered")
+    write_manifest(work / "data")
+    assert states(tracking, work, checkout)[0]["data"] == "broken"
+
+
+def test_elsewhere_only_the_registry_can_be_asked(tracking, tmp_path):
+    found, broken = states(tracking, tmp_path / "nowhere", tmp_path)
+    assert broken is None
+    assert {name for name, state in found.items() if state == "whole"} == {
+        "run in MLflow",
+        "version",
+    }
+    assert set(found.values()) == {"whole", "not here"}
+
+
+def test_a_deleted_run_is_a_break(tracking, work, checkout):
+    run = tracking.client.get_model_version(MODEL, "2").run_id
+    tracking.client.delete_run(run)
+    try:
+        assert states(tracking, work, checkout, "2")[0]["run in MLflow"] == "broken"
+    finally:
+        tracking.client.restore_run(run)
+
+
+def test_what_is_listed_and_shown(tracking, registered):
+    newest, oldest = listed(tracking, MODEL)
+    assert (newest["version"], newest["verdict"], newest["aliases"]) == (2, "hold", [])
+    assert (oldest["version"], oldest["cell"], oldest["aliases"]) == (1, "mmoe", ["champion"])
+    found = shown(tracking, MODEL, "champion")
+    assert found["version"] == 1
+    assert [move["action"] for move in found["moves"]] == ["promote"]
+    assert found["metrics"]["click/test/auc_mean"] == pytest.approx(0.75)
+    assert found["tags"]["verdict"] == "promote"
+    assert shown(tracking, MODEL, 2)["moves"] == []
+
+
+def test_verify_names_a_wrong_alias_a_lost_bundle_and_a_lost_card(tracking, registered):
+    client = tracking.client
+    assert model_faults(tracking, MODEL) == []
+    client.set_registered_model_alias(MODEL, "champion", "2")
+    (fault,) = model_faults(tracking, MODEL)
+    assert fault.startswith("chained: alias champion is 2, the log says 1; `counterpoint models")
+    client.set_registered_model_alias(MODEL, "champion", "1")
+    location = client.get_logged_model(client.get_model_version(MODEL, "2").source.split("/")[-1])
+    place = location.artifact_location.removeprefix("file://")
+    shutil.move(f"{place}/card/card.json", f"{place}/kept.json")
+    (fault,) = model_faults(tracking, MODEL)
+    assert "card.json: listed in the manifest, missing" in fault
+    shutil.move(f"{place}/card", f"{place}/kept")
+    (fault,) = model_faults(tracking, MODEL)
+    assert "the card of chained version 2 is lost" in fault
+    shutil.move(f"{place}/artifacts/bundle", f"{place}/kept-bundle")
+    assert len(model_faults(tracking, MODEL)) == 2
+    shutil.move(f"{place}/kept-bundle", f"{place}/artifacts/bundle")
+    shutil.move(f"{place}/kept", f"{place}/card")
+    shutil.move(f"{place}/kept.json", f"{place}/card/card.json")
+    assert model_faults(tracking, MODEL) == []

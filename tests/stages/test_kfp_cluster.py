@@ -1,0 +1,180 @@
+"""What goes to a cluster, seen by a server that keeps every request."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counterpoint.errors import UserError
+from counterpoint.stages import kfp_cluster
+from counterpoint.stages.params import Params
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGEST = "@sha256:" + "0" * 64
+PARAMS = Params.model_validate(
+    {"grid": ["single_task-gcn-fixed"], "data": {"source": "planted", "preset": "tiny"}}
+)
+
+
+class Cluster:
+    """Requests as (method, path, authorization, body), and the state that runs are in."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, str | None, Any]] = []
+        self.state = "RUNNING"
+        self.refuses = False
+
+    def answer(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        if self.refuses and "healthz" not in path:
+            return 401, {}
+        place = path.split("?")[0].removeprefix("/apis/v2beta1/")
+        error = {"code": 9, "message": "train ran out of memory"} if self.state == "FAILED" else {}
+        tasks = [{"display_name": "train", "state": self.state}]
+        return 200, {
+            ("GET", "healthz"): {"multi_user": False},
+            ("GET", "experiments"): {"experiments": []},
+            ("POST", "experiments"): {"experiment_id": "e1", "display_name": "counterpoint"},
+            ("POST", "runs"): {"run_id": "r1"},
+            ("GET", "runs/r1"): {
+                "run_id": "r1",
+                "state": self.state,
+                "error": error or None,
+                "run_details": {"task_details": tasks},
+            },
+            ("POST", "recurringruns"): {"recurring_run_id": "j1"},
+        }.get((method, place), {})
+
+    def sent(self, path: str) -> Any:
+        """The body of the one POST there."""
+        (body,) = [b for method, p, _, b in self.requests if method == "POST" and p.endswith(path)]
+        return body
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
+    found = Cluster()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            sent = (self.command, self.path, self.headers.get("Authorization"), body)
+            found.requests.append(sent)
+            code, answer = found.answer(self.command, self.path)
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        do_GET = do_POST = _serve  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("COUNTERPOINT_KFP_TOKEN", "secret-token")
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout whose components name images by digest; they read the environment at import."""
+    golden = (ROOT / "pipelines" / "main_job.yaml").read_text()
+
+    def compiled(checkout: Path, target: Path, gpus: int = 0) -> None:
+        text = (checkout / "pipelines" / "main_job.yaml").read_text()
+        assert text == golden
+        target.write_text(text.replace(":0.1.0", DIGEST))
+
+    monkeypatch.setattr(kfp_cluster, "compile_pipeline", compiled)
+
+
+def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pinned: None) -> None:
+    assert kfp_cluster.submit(ROOT, PARAMS) == "r1"
+    run = cluster.sent("/runs")
+    assert run["experiment_id"] == "e1"
+    spec, parameters = run["pipeline_spec"], run["runtime_config"]["parameters"]
+    assert set(spec) == {"pipeline_spec", "platform_spec"}
+    assert parameters["grid"] == ["single_task-gcn-fixed"]
+    assert "tracking_uri" not in parameters["register"]
+    assert {auth for _, _, auth, _ in cluster.requests} == {"Bearer secret-token"}
+    assert "secret-token" not in json.dumps([body for *_, body in cluster.requests])
+
+
+def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned: None) -> None:
+    kfp_cluster.submit(ROOT, PARAMS)
+    spec = cluster.sent("/runs")["pipeline_spec"]["pipeline_spec"]
+    tasks = {
+        name: task.get("cachingOptions", {}).get("enableCache", False)
+        for component in [spec["root"], *spec["components"].values()]
+        for name, task in component.get("dag", {}).get("tasks", {}).items()
+    }
+    assert tasks["build-graph"]
+    assert not any(tasks[name] for name in ("validate", "register", "record-failure"))
+    assert "cacheKey" not in json.dumps(spec)
+
+
+def test_schedule_asks_for_one_run_at_a_time(cluster: Cluster, pinned: None) -> None:
+    assert kfp_cluster.schedule(ROOT, PARAMS, "nightly", "0 0 3 * * *") == "j1"
+    job = cluster.sent("/recurringruns")
+    assert job["display_name"] == "nightly"
+    assert job["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert int(job["max_concurrency"]) == 1
+    assert job["no_catchup"] is True
+    assert job["runtime_config"]["parameters"]["seeds"] == list(PARAMS.seeds)
+
+
+def test_status_says_what_failed(cluster: Cluster) -> None:
+    assert kfp_cluster.status("r1") == {
+        "run": "r1",
+        "state": "RUNNING",
+        "error": None,
+        "tasks": {"train": "RUNNING"},
+    }
+    cluster.state = "FAILED"
+    assert kfp_cluster.status("r1")["error"] == "train ran out of memory"
+
+
+def test_an_image_without_digest_is_refused_before_anything_is_sent(cluster: Cluster) -> None:
+    with pytest.raises(UserError, match=r"counterpoint-train:0\.1\.0.*no digest"):
+        kfp_cluster.submit(ROOT, PARAMS)
+    assert not cluster.requests
+
+
+def test_a_tracking_server_or_a_folder_of_this_machine_is_refused(cluster: Cluster) -> None:
+    values = PARAMS.model_dump(by_alias=True)
+    values["register"]["tracking_uri"] = "http://elsewhere"
+    values["data"] = {"source": "folder", "path": "/home/ann/market"}
+    with pytest.raises(UserError) as raised:
+        kfp_cluster.submit(ROOT, Params.model_validate(values))
+    assert ["tracking_uri" in line or "data.path" in line for line in raised.value.faults] == [
+        True,
+        True,
+    ]
+    assert not cluster.requests
+
+
+def test_a_refused_token_and_a_missing_cluster_are_one_line(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.refuses = True
+    with pytest.raises(UserError, match=r"401.*COUNTERPOINT_KFP_TOKEN"):
+        kfp_cluster.status("r1")
+    monkeypatch.setenv("COUNTERPOINT_KFP_NAMESPACE", "ann")
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(UserError, match="does not answer"):
+        kfp_cluster.status("r1")
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "")
+    with pytest.raises(UserError, match="KF_PIPELINES_ENDPOINT is not set"):
+        kfp_cluster.status("r1")
