@@ -38,7 +38,7 @@ from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Model
 from counterpoint.training.cell import JOINT, Run, open_run
-from counterpoint.training.scoring import full_representations
+from counterpoint.training.scoring import full_representations, pair_factors_of
 
 METRICS = ("ndcg", "auc", "auc_matched")
 
@@ -47,14 +47,9 @@ def model_scorer(model: Model, graph: TrainingGraph, task: str) -> Scorer:
     """Scores of all destinations up to a constant a source, which moves no rank."""
     if model.condition(task) is not None:
         raise UserError(f"ranking: {task}: is scored given another task, by no dot product")
-    h = full_representations(model, graph)[task]
-    sides = []
-    for side, node_type in zip(("src", "dst"), model.tasks[task].node_types, strict=True):
-        start = graph.meta.offsets[node_type]
-        nodes = h[start : start + graph.meta.count(node_type)]
-        with torch.no_grad():
-            sides.append(model.pair_factors(nodes, task, side))
-    src, dst = sides
+    with torch.no_grad():
+        h = full_representations(model, graph)[task]
+        src, dst = pair_factors_of(model, graph, h, task)
     vectors, others, bias = (x.numpy() for x in (src.vector, dst.vector, dst.bias))
     return lambda sources: vectors[sources] @ others.T + bias
 
@@ -83,12 +78,12 @@ def measured(scorer: Scorer, positives: sparse.csr_array, pairs: np.ndarray) -> 
     return {metric: float(np.concatenate(parts).mean()) for metric, parts in found.items()}
 
 
-def of_seeds(run: Run, graph: TrainingGraph, task: str) -> Iterator[dict[str, float]]:
+def of_seeds(
+    run: Run, graph: TrainingGraph, task: str, positives: sparse.csr_array, pairs: np.ndarray
+) -> Iterator[dict[str, float]]:
     """What the models of a run measure, seed after seed."""
-    store = graph.store
-    positives, pairs = training_positives(store, task), test_positives(store, task)
     for seed in run.seeds:
-        model = run.model(store, seed, fit=task if run.cell.is_twin else JOINT)
+        model = run.model(graph.store, seed, fit=task if run.cell.is_twin else JOINT)
         yield measured(model_scorer(model, graph, task), positives, pairs)
 
 
@@ -113,7 +108,9 @@ def ranking(work: Path, grid: Sequence[str]) -> dict[str, Any]:
         if schema.role != "target" or not schema.is_pair:
             continue
         pairs, positives = test_positives(store, task), training_positives(store, task)
-        by_cell = {run.cell.name: list(of_seeds(run, graph, task)) for run in runs}
+        by_cell = {
+            run.cell.name: list(of_seeds(run, graph, task, positives, pairs)) for run in runs
+        }
         result["tasks"][task] = {
             "positives": len(pairs),
             "cells": {

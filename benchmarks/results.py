@@ -200,6 +200,11 @@ def rendered() -> str:
         for path in sorted(RESULTS.glob("*.json"))
         if path.stem not in study_names()
     }
+    for shown in studies:  # a ranking is shown beside the models that it is of
+        ranked = measured.get(f"ranking_{shown['name']}")
+        cells = shown["found"]["cells"] if shown["found"] else {}
+        if ranked and not ranked["cells"].items() <= cells.items():
+            del measured[f"ranking_{shown['name']}"]
     template = environment.get_template("results.md.j2")
     return template.render(studies=studies, measured=measured)
 

@@ -85,6 +85,10 @@ ARMS: dict[str, tuple[str, dict[str, object]]] = {
     "AUX-TS": ("aux_ts", {}),
     "AUX-TS, similarities every 4 steps": ("aux_ts", {"every": 4}),
     "AUX-TS by example": ("aux_ts", {"granularity": "example"}),
+    "AUX-TS by example, forward mode": (
+        "aux_ts",
+        {"granularity": "example", "derivative": "forward"},
+    ),
     "AUX-TS unrolled": ("aux_ts", {}),
     "SELAR": ("selar", {}),
     "SELAR unrolled": ("selar", {}),

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from counterpoint.graph.ops import Csr
 from counterpoint.graph.views import Block
@@ -23,6 +24,25 @@ def block(n_dst: int, extra_degree: int = 0, edges: list[tuple[int, int, int]] =
 @pytest.fixture
 def make_block() -> Callable[..., Block]:
     return block
+
+
+def gradients_of(layer: torch.nn.Module, block: Block, h: Tensor) -> dict[str, Tensor]:
+    """Gradients of the parameters by name, after gradcheck in both modes to them and the input."""
+    names, values = zip(*layer.named_parameters(), strict=True)
+
+    def applied(h: Tensor, *parameters: Tensor) -> Tensor:
+        new = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(layer, new, (block, h))
+
+    inputs = tuple(x.detach().clone().requires_grad_() for x in (h, *values))
+    assert torch.autograd.gradcheck(applied, inputs, check_forward_ad=True)
+    found = torch.autograd.grad(applied(*inputs).pow(2).sum(), inputs[1:], materialize_grads=True)
+    return dict(zip(names, found, strict=True))
+
+
+@pytest.fixture
+def checked_gradients() -> Callable[..., dict[str, Tensor]]:
+    return gradients_of
 
 
 @pytest.fixture

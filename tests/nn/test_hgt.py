@@ -63,16 +63,8 @@ def test_order_of_edges_does_not_matter(make_block, edges):
     torch.testing.assert_close(made(again, H), made(make_block(4), H), rtol=0, atol=1e-12)
 
 
-def test_gradients(make_block):
-    made, block = layer(), make_block(4, 1)
-    names, values = zip(*made.named_parameters(), strict=True)
-
-    def applied(h, *parameters):
-        new = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(made, new, (block, h))
-
-    inputs = tuple(x.detach().clone().requires_grad_() for x in (H, *values))
-    assert torch.autograd.gradcheck(applied, inputs, check_forward_ad=True)
+def test_gradients(make_block, checked_gradients):
+    checked_gradients(layer(), make_block(4, 1), H)
 
 
 def test_under_autocast(make_block):

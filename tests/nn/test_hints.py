@@ -72,10 +72,10 @@ def test_logits_are_dot_products_after_attention_to_the_hubs():
         h = h.relu() if number else h
         z, rows = layer.linear(h), []
         for node in range(7):
-            row = layer.own(h[node])
+            row = layer.attention.own(h[node])
             if node < 3:
-                logits = torch.stack([(z[hub] * layer.a_src[0]).sum() for hub in hubs])
-                logits = logits + (z[node] * layer.a_dst[0]).sum()
+                logits = torch.stack([(z[hub] * layer.attention.a_src[0]).sum() for hub in hubs])
+                logits = logits + (z[node] * layer.attention.a_dst[0]).sum()
                 attention = torch.nn.functional.leaky_relu(logits, 0.2).softmax(0)
                 row = row + attention @ z[hubs]
             rows.append(row)

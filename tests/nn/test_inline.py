@@ -171,16 +171,6 @@ def test_tasks_may_be_renumbered(make_block):
     torch.testing.assert_close(found, made(block, H)[:, order], rtol=0, atol=1e-12)
 
 
-def test_gradients(make_block):
-    made, block = layer(), typed_block(make_block, "bipartite")
-    names, values = zip(*made.named_parameters(), strict=True)
-
-    def applied(h, *parameters):
-        new = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(made, new, (block, h))
-
-    inputs = tuple(x.detach().clone().requires_grad_() for x in (H, *values))
-    assert torch.autograd.gradcheck(applied, inputs, check_forward_ad=True)
-    found = torch.autograd.grad(applied(*inputs).pow(2).sum(), inputs[1:])
-    for name, gradient in zip(names, found, strict=True):
-        assert gradient.any(), name
+def test_gradients(make_block, checked_gradients):
+    found = checked_gradients(layer(), typed_block(make_block, "bipartite"), H)
+    assert all(gradient.any() for gradient in found.values())

@@ -10,7 +10,7 @@ from counterpoint.errors import UserError
 from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.store import open_store
 from counterpoint.graph.views import TrainingGraph
-from counterpoint.models import ARCHITECTURES, SINGLE_TASK
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK, fitting_encoders
 from counterpoint.nn.hints import HintSettings
 from counterpoint.training.hints import make_hints, popularity_in_train
 from counterpoint.training.loop import Trainer
@@ -81,7 +81,9 @@ def test_hubs_are_counted_in_training_rows_alone(graph: TrainingGraph):
 )
 def test_every_architecture_trains_with_hints(graph: TrainingGraph, architecture, fanouts):
     """What should learn moves: model, hint networks, V and V_H, all of every one of them."""
-    made = trainer(graph, f"{architecture}-gcn-selar_hint", fanouts=fanouts, weight_decay=0.0)
+    fitting = fitting_encoders(architecture)
+    encoder = "gcn" if "gcn" in fitting else fitting[-1]
+    made = trainer(graph, f"{architecture}-{encoder}-selar_hint", fanouts=fanouts, weight_decay=0.0)
     modules = {"trained": made.trained, "weighting": made.weighting}
     before = {
         (kind, name): p.detach().clone()

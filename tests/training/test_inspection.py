@@ -12,11 +12,12 @@ from counterpoint.training.inspection import layer_readings
 TASKS = ("click", "buy")
 
 
-def model_of(graph, architecture, tasks=TASKS):
+def model_of(graph, architecture, tasks=TASKS, **sharing):
     torch.manual_seed(0)
     chosen = {name: graph.meta.tasks[name] for name in tasks}
     settings = EncoderSettings(width=4, layers=2)
-    model = make_model(architecture, "hgn", graph.meta, chosen, settings, SharingSettings(width=4))
+    shape = SharingSettings(width=4, **sharing)
+    model = make_model(architecture, "hgn", graph.meta, chosen, settings, shape)
     return model, chosen
 
 
@@ -66,6 +67,34 @@ def test_gates_that_differ_are_told_apart(market_graph):
     assert found[0, "click", relation, "gate_entropy"] == pytest.approx(0.0, abs=1e-6)
     assert found[0, "click", relation, "divergence"] == pytest.approx(1.0, abs=1e-6)
     assert found[1, "click", relation, "divergence"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_own_expert_comes_first_whatever_a_block_sees(market_graph):
+    model, tasks = model_of(market_graph, "inline", inline={"topology": "mmoe"})
+    assert model.seen == [[0, 1, 2], [1, 0, 2], [2, 0, 1]]
+    with torch.no_grad():
+        gate = model.layers[0].gates[1]
+        for part in (gate.at_dst, gate.at_src, gate.out):
+            part.zero_()
+        gate.bias.fill_(1.0)
+        gate.out[:, :, 0] = 100.0  # the second task opens its own expert alone
+    found = table(model, market_graph, tasks)
+    relation = int(market_graph.etype[0])
+    assert found[0, "buy", relation, "others"] == pytest.approx(0.0, abs=1e-6)
+    assert found[0, "click", relation, "others"] == pytest.approx(2 / 3)
+
+
+def test_gates_that_hardly_differ_have_a_divergence(market_graph):
+    model, tasks = model_of(market_graph, "inline")
+    for seed in range(5):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for layer in model.layers:
+                for gate in layer.gates:
+                    torch.nn.init.normal_(gate.out, std=1e-4)
+        found = table(model, market_graph, tasks)
+        apart = [value for key, value in found.items() if key[3] == "divergence"]
+        assert all(0 <= value < 1e-3 for value in apart)
 
 
 def test_gates_that_follow_the_degree_are_found_out(market_graph):

@@ -145,7 +145,7 @@ def half_labelled(make_market, tmp_path_factory):
 def test_labelled_nodes_have_a_row_in_some_split(half_labelled):
     store = half_labelled[0]
     first = store.meta.offsets["item"]
-    assert len({len(store.rows("topic", split)) for split in ("train", "valid", "test")} - {0})
+    assert 0 < len(store.rows("topic", "train")) < len(LABELLED)
     assert labelled_nodes(store).nonzero()[0].tolist() == [first + item for item in LABELLED]
 
 

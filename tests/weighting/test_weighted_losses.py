@@ -29,6 +29,10 @@ def weighted(problem, *, by_example: bool, method: str = "backward", in_hand: bo
     counts = torch.tensor(list(SIZES.values())) if by_example else torch.ones(2, dtype=torch.int64)
     task = torch.arange(2).repeat_interleave(counts)
     empty = torch.empty(len(task), 0)
+
+    def slopes(u):
+        return along(lambda p: problem.losses(p).per_example, problem.parameters, u, method)
+
     losses = problem.losses(problem.parameters)
     return WeightedLosses(
         problem,
@@ -36,8 +40,7 @@ def weighted(problem, *, by_example: bool, method: str = "backward", in_hand: bo
         Rows(empty, task, counts, torch.ones(len(task)), None),
         task_gradients(problem, losses) if in_hand else None,
         by_example,
-        method == "backward",
-        lambda u: along(lambda p: problem.losses(p).per_example, problem.parameters, u, method),
+        None if method == "backward" else slopes,
     )
 
 

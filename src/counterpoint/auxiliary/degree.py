@@ -51,8 +51,9 @@ class Degree(Auxiliary):
             dst * self.n_relations + etype, minlength=graph.meta.n_nodes * self.n_relations
         )
         degree = cells.reshape(-1, self.n_relations).float().log1p()
-        spread = degree.std(0, correction=0).clamp(min=1e-6)
-        wanted = (degree[seeds] - degree.mean(0)) / spread
+        known = degree[~graph.left_out.cpu()]
+        spread = known.std(0, correction=0).clamp(min=1e-6)
+        wanted = (degree[seeds] - known.mean(0)) / spread
         view = views(seeds, keep=keep)
         return AuxiliaryBatch({"view": view}, {"seeds": view.local(seeds), "degree": wanted})
 

@@ -24,7 +24,7 @@ def add(folder: Path) -> Path:
     Raises:
         UserError: it is not in a DVC repository, or DVC refuses it.
     """
-    _dvc(folder.parent, "add", "--quiet", folder.name)
+    _dvc(folder.parent, "add", folder.name)
     return folder.with_name(f"{folder.name}.dvc")
 
 
@@ -41,7 +41,7 @@ def fetch(repo: str, rev: str, path: str, target: Path) -> None:
         UserError: there is no such repository, revision or path, or its storage does not answer.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _dvc(target.parent, "get", "--quiet", repo, path, "--rev", rev, "--out", target.name)
+    _dvc(target.parent, "get", repo, path, "--rev", rev, "--out", target.name)
 
 
 def _dvc(where: Path, *arguments: str) -> None:
@@ -53,4 +53,5 @@ def _dvc(where: Path, *arguments: str) -> None:
     if done.returncode:
         said = done.stderr.splitlines()
         faults = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-        raise UserError(*(f"{' '.join(command)}: {fault}" for fault in faults or said))
+        silent = [f"ended with {done.returncode} and said nothing"]
+        raise UserError(*(f"{' '.join(command)}: {fault}" for fault in faults or said or silent))

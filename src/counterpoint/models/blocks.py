@@ -95,7 +95,7 @@ class BlockModel(Model):
         states = h.unsqueeze(1).expand(-1, self.networks, -1)
         for number, layer in enumerate(self.layers):
             block = view.blocks[number]
-            before = states[: block.csr.n_dst]
+            before = block.at_destinations(states)
             out = layer(block, states)
             last = number + 1 == len(self.layers)
             own = before[:, : out.shape[1]]

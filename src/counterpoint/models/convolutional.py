@@ -1,5 +1,6 @@
 """Sharing architectures with stacks of graph layers for experts, as graph papers compare them."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -27,9 +28,9 @@ class ConvolutionalModel(BlockModel):
         exchanges = (self.make_exchange(last=number + 1 == count) for number in range(count))
         return nn.ModuleList(layers), nn.ModuleList(exchanges)
 
+    @abstractmethod
     def make_exchange(self, *, last: bool) -> nn.Module:
-        """What follows a layer; here nothing."""
-        return nn.Identity()
+        """What follows a layer."""
 
     def private(self, task: str) -> list[nn.Module | nn.Parameter]:
         """What the last exchange has for the task alone."""

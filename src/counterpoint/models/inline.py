@@ -45,9 +45,9 @@ class Inline(BlockModel):
     def _seen(self, number: int, settings: InlineSettings) -> list[int]:
         """The experts that a block sees, its own first."""
         tasks = len(self.tasks)
-        if settings.topology == "mmoe" or number >= tasks:
-            return list(range(self.networks))
-        return [number, *range(tasks, self.networks)]
+        sees_all = settings.topology == "mmoe" or number >= tasks
+        seen = range(0 if sees_all else tasks, self.networks)
+        return [number, *(other for other in seen if other != number)]
 
     def _inner(self, outputs: list[list[int]], settings: InlineSettings) -> InlineLayer:
         return InlineLayer(

@@ -98,7 +98,7 @@ class Attention(nn.Module):
 
     def with_own(self, block: Block, h: Tensor, around: Tensor) -> Tensor:
         """``[n_dst, d_out]`` of what was read ``[n_dst, heads, d / heads]`` and the nodes' own."""
-        out: Tensor = around.flatten(1) + self.own(h[: block.csr.n_dst])
+        out: Tensor = around.flatten(1) + self.own(block.at_destinations(h))
         return out
 
 
@@ -118,13 +118,13 @@ class GAT(nn.Module):
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
         z = self._projected(h)
-        out: Tensor = self.attention(block, h, z[: block.csr.n_dst], z)
+        out: Tensor = self.attention(block, h, block.at_destinations(z), z)
         return out
 
     def edge_attention(self, block: Block, h: Tensor) -> Tensor:
         """Weights of edges ``[E, heads]``, for who wants to look at them."""
         z = self._projected(h)
-        return self.attention.of_edges(block, z[: block.csr.n_dst], z)
+        return self.attention.of_edges(block, block.at_destinations(z), z)
 
     def _projected(self, h: Tensor) -> Tensor:
         projected: Tensor = self.linear(h)

@@ -95,6 +95,8 @@ class InlineLayer(nn.Module):
             StructureGate(
                 width, gate_width, len(places), relations, types, by_relation=gates_relations
             )
+            if len(places) > 1
+            else nn.Identity()  # there is nothing to weigh
             for places in seen
         )
 
@@ -129,7 +131,7 @@ class InlineLayer(nn.Module):
         if len(places) > 1 and block.csr.n_edges:
             gates = self.gates[number](block, states[:, number])
             said = said * gates[:, :, None]
-        z_dst = z[: block.csr.n_dst, number]
+        z_dst = block.at_destinations(z)[:, number]
         return EdgeWeights(gates, attention.weights(block, z_dst, said.sum(1)))
 
     def _read(

@@ -54,8 +54,7 @@ class RelationAttention(nn.Module):
 
     def read(self, block: Block, h: Tensor, messages: Sequence[Tensor]) -> Tensor:
         """``[n_dst, d_out]`` of messages by relation, weighed by attention, and the own state."""
-        n_dst = block.csr.n_dst
-        out: Tensor = self.own(h[:n_dst])
+        out: Tensor = self.own(block.at_destinations(h))
         for head in {part.dst_type: None for part in block.by_relation}:
             parts = [n for n, part in enumerate(block.by_relation) if part.dst_type == head]
             weights = self.attention(block, messages, parts)

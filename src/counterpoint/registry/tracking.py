@@ -6,6 +6,7 @@ injected ``MLFLOW_RUN_ID`` before it obeys us. MLflow's global address is left a
 """
 
 import getpass
+import logging
 import os
 import re
 import warnings
@@ -142,6 +143,8 @@ def _answering_client(uri: str) -> "MlflowClient":
         import mlflow.pyfunc  # noqa: F401  its import warns: once done here it is silent elsewhere
         from mlflow import MlflowClient
 
+        for talkative in ("mlflow.store.db.utils", "alembic"):  # on making a database
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         try:
             with _one_attempt():
                 client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -39,4 +39,5 @@ def pipeline_arguments(params: Params) -> dict[str, Any]:
     """
     values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     values["register"].pop("tracking_uri", None)
+    values.pop("monitor", None)  # of a command, not of a stage
     return values | {f"{stage.name}_code": code_digest(stage.name) for stage in STAGES}

@@ -16,14 +16,9 @@ from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
 from counterpoint.registry.identity import entity_hashes
 from counterpoint.training.batches import flat_entities
 from counterpoint.training.cell import JOINT, Run
-from counterpoint.training.scoring import full_representations
+from counterpoint.training.scoring import full_representations, pair_factors_of
 
 EXAMPLES = 5  # a task: enough to notice a bundle that does not score what training scored
-
-
-def _type_rows(store: GraphStore, node_type: str, h: torch.Tensor) -> torch.Tensor:
-    start = store.meta.offsets[node_type]
-    return h[start : start + store.meta.count(node_type)]
 
 
 @torch.no_grad()
@@ -43,10 +38,7 @@ def _head(
             f"register: task {name}: the model scores its pairs one by one, which a bundle of "
             "vectors cannot; take the cell out of the grid, or stop after evaluate"
         )
-    src, dst = (
-        model.pair_factors(_type_rows(store, node_type, h), name, side)
-        for side, node_type in zip(("src", "dst"), task.node_types, strict=True)
-    )
+    src, dst = pair_factors_of(model, graph, h, name)
     return DotHead(
         task.kind,
         task.node_types,

@@ -13,6 +13,7 @@ For every layer, task and relation:
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from counterpoint.models.contract import Model
 from counterpoint.nn.convolutions import GAT
 from counterpoint.nn.inline import EdgeWeights, InlineLayer
 
-TINY = 1e-12
 Row = dict[str, Any]
 
 
@@ -41,6 +41,8 @@ def layer_readings(model: Model, view: View, tasks: Mapping[str, Task]) -> list[
         seen.append((layer, *inputs))
 
     layers = [part for part in model.modules() if isinstance(part, InlineLayer | GAT)]
+    if not any(isinstance(layer, InlineLayer) or len(tasks) == 1 for layer in layers):
+        return []
     hooks = [layer.register_forward_hook(remember) for layer in layers]
     was_training = model.training
     model.eval()
@@ -82,7 +84,7 @@ def _attention(part: RelationEdges, attention: Tensor) -> float:
 
 def _of_gates(block: Block, part: RelationEdges, gates: Tensor) -> dict[str, float]:
     most = torch.log(torch.tensor(float(gates.shape[1])))
-    entropy = -(gates * gates.clamp(min=TINY).log()).sum(1).mean()
+    entropy = torch.special.entr(gates).sum(1).mean()
     others = 1 - gates[:, 0]
     degree = block.degree[block.csr.dst[part.places]]
     return {
@@ -95,23 +97,22 @@ def _of_gates(block: Block, part: RelationEdges, gates: Tensor) -> dict[str, flo
 def _rank_correlation(x: Tensor, y: Tensor) -> float:
     from scipy.stats import spearmanr
 
-    if x.std() < TINY or y.float().std() < TINY:  # uniform gates, or one degree: there is none
+    one, other = x.cpu().numpy(), y.cpu().numpy()
+    if min(len(np.unique(one)), len(np.unique(other))) < 2:  # uniform gates, or one degree: none
         return 0.0
-    return float(spearmanr(x.cpu().numpy(), y.cpu().numpy()).statistic)
+    return float(spearmanr(one, other).statistic)
 
 
 def _divergence(one: EdgeWeights, weights: list[EdgeWeights], part: RelationEdges) -> float:
-    means = [w.gates[part.places].mean(0) for w in weights if w is not one and w.gates is not None]
-    if one.gates is None or not means:
-        return 0.0
-    own = one.gates[part.places].mean(0)
-    return float(torch.stack([_jensen_shannon(own, other) for other in means]).mean())
+    from scipy.spatial.distance import jensenshannon
 
-
-def _jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
-    middle = (p + q) / 2
-
-    def from_middle(x: Tensor) -> Tensor:
-        return (x * (x.clamp(min=TINY) / middle.clamp(min=TINY)).log2()).sum()
-
-    return (from_middle(p) + from_middle(q)) / 2
+    means = {
+        # in float32 the root of what should be 0 is now and then that of less
+        id(found): found.gates[part.places].mean(0).double().cpu().numpy()
+        for found in weights
+        if found.gates is not None
+    }
+    own = means.pop(id(one))
+    # scipy's is the root of the divergence
+    apart = [float(jensenshannon(own, other, base=2)) ** 2 for other in means.values()]
+    return sum(apart) / max(len(apart), 1)

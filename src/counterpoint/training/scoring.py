@@ -68,6 +68,17 @@ def _logits(
     return torch.cat([model.score(representations, batch) for batch in batches])
 
 
+def pair_factors_of(
+    model: Model, graph: TrainingGraph, h: Tensor, task_name: str
+) -> tuple[PairFactors, PairFactors]:
+    """Vectors and biases of all sources and all destinations of a pair task."""
+    meta, sides = graph.meta, []
+    for side, node_type in zip(("src", "dst"), model.tasks[task_name].node_types, strict=True):
+        start = meta.offsets[node_type]
+        sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
+    return sides[0], sides[1]
+
+
 def ranks(
     store: GraphStore, task_name: str, pairs: np.ndarray, scores: Scores
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +106,7 @@ def _factor_scores(
     model: Model, graph: TrainingGraph, representations: Representations, task_name: str
 ) -> Scores:
     """By one vector a side."""
-    h, meta, sides = representations[task_name], graph.meta, []
-    for side, node_type in zip(("src", "dst"), model.tasks[task_name].node_types, strict=True):
-        start = meta.offsets[node_type]
-        sides.append(model.pair_factors(h[start : start + meta.count(node_type)], task_name, side))
-    return scores_of_factors(*sides)
+    return scores_of_factors(*pair_factors_of(model, graph, representations[task_name], task_name))
 
 
 def scores_of_factors(src: PairFactors, dst: PairFactors) -> Scores:

@@ -26,7 +26,7 @@ class TaskGradients:
 
     def cosines(self, columns: Sequence[int]) -> Tensor:
         """``[T, len(columns)]`` cosines on the shared parameters; exactly 1 to itself."""
-        # a vector at a time: for so few rows the product of matrices takes eight times as long
+        # a vector at a time: for so few rows the product of matrices is slower
         products = torch.stack([self.shared @ self.shared[column] for column in columns], 1)
         norms = self.norms.clamp(min=TINY)
         found = products / (norms[:, None] * norms[list(columns)])

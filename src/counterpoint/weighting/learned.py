@@ -113,8 +113,9 @@ class LearnedWeighting(Weighting):
             rows,
             None if by_example else gradients,
             by_example,
-            self.settings.derivative == "backward",
-            partial(self.slopes, problem, losses, random),
+            None
+            if self.settings.derivative == "backward"
+            else partial(self.slopes, problem, losses, random),
         )
         raw = self.network.values(rows.z)
         weights = self._weights(problem, rows, raw)
@@ -131,7 +132,7 @@ class LearnedWeighting(Weighting):
         return Decision(
             as_floats(losses.means()),
             dict(zip(self.tasks, means, strict=True)),
-            self._diagnostics(losses, rows, weights, derivative.detach(), gradients),
+            self._diagnostics(rows, weights, derivative.detach(), gradients) | self.said_of(losses),
             self._of_examples(rows, weights),
         )
 
@@ -199,6 +200,14 @@ class LearnedWeighting(Weighting):
         found = gradients_of(torch.stack(terms).sum(), at, list(at))
         return {name: problem.reduce(gradient) for name, gradient in found.items()}
 
+    def differentiated(self, losses: Losses) -> PerExample:
+        """What :meth:`slopes` takes derivatives of."""
+        return losses.per_example
+
+    def said_of(self, losses: Losses) -> dict[str, float]:
+        """Diagnostics of losses that :meth:`minimised` has changed; here there are none."""
+        return {}
+
     def slopes(
         self, problem: Problem, losses: Losses, random: RandomState, back: Parameters
     ) -> PerExample:
@@ -209,7 +218,7 @@ class LearnedWeighting(Weighting):
 
         def again(parameters: Parameters) -> PerExample:
             with random.again():
-                return problem.losses(parameters).per_example
+                return self.differentiated(problem.losses(parameters))
 
         return along(again, problem.parameters, back, self.settings.derivative)
 
@@ -239,7 +248,6 @@ class LearnedWeighting(Weighting):
 
     def _diagnostics(
         self,
-        losses: Losses,
         rows: Rows,
         weights: Tensor,
         derivative: Tensor,

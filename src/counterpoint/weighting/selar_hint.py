@@ -4,15 +4,14 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from counterpoint.nn.hints import HintSettings
 from counterpoint.weighting.contract import Hinted, Losses, Parameters, Problem
-from counterpoint.weighting.gradients import TaskGradients
-from counterpoint.weighting.per_example import PerExample, RandomState, along
+from counterpoint.weighting.per_example import PerExample, RandomState
 from counterpoint.weighting.selar import Selar, SelarSettings
-from counterpoint.weighting.weighted_losses import Rows
+from counterpoint.weighting.weight_network import WeightNetwork
 
 
 class SelarHintSettings(SelarSettings):
@@ -41,12 +40,7 @@ class SelarHint(Selar):
     ) -> None:
         super().__init__(tasks, targets, settings)
         self.hints = settings.hints
-        self.mixer = nn.Sequential(
-            nn.Linear(3 + len(tasks), settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, 1),
-            nn.Sigmoid(),
-        )
+        self.mixer = WeightNetwork(3 + len(tasks), settings.hidden, "sigmoid")
         self.optimizer = torch.optim.Adam(
             self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -73,19 +67,17 @@ class SelarHint(Selar):
             found[task] = self.mixer(z.to(self.initial.dtype)).squeeze(-1).to(own)
         return found
 
+    def differentiated(self, losses: Losses) -> PerExample:
+        """The logits of model and hint too."""
+        model = {task: pair.model for task, pair in losses.hints.items()}
+        hint = {f"hint:{task}": pair.hint for task, pair in losses.hints.items()}
+        return {**losses.per_example, **model, **hint}
+
     def slopes(
         self, problem: Problem, losses: Losses, random: RandomState, back: Parameters
     ) -> PerExample:
         """``<back, gradient of the loss>`` of every example, a function of V_H where c is."""
-
-        def logits(parameters: Parameters) -> PerExample:
-            with random.again():
-                again = problem.losses(parameters)
-            model = {task: pair.model for task, pair in again.hints.items()}
-            hint = {f"hint:{task}": pair.hint for task, pair in again.hints.items()}
-            return {**again.per_example, **model, **hint}
-
-        found = along(logits, problem.parameters, back, self.settings.derivative)
+        found = super().slopes(problem, losses, random, back)
         for task, share in self.shares(losses).items():
             pair = losses.hints[task]
             here = Hinted(pair.model.detach(), pair.hint.detach(), share).logits()
@@ -93,19 +85,14 @@ class SelarHint(Selar):
             found[task] = slope * Hinted(found[task], found[f"hint:{task}"], share).logits()
         return found
 
-    def _diagnostics(
-        self,
-        losses: Losses,
-        rows: Rows,
-        weights: Tensor,
-        derivative: Tensor,
-        gradients: TaskGradients | None,
-    ) -> dict[str, float]:
-        found = super()._diagnostics(losses, rows, weights, derivative, gradients)
-        for task, pair in losses.hints.items():
-            share = torch.as_tensor(pair.share)
-            found[f"model_share/{task}"] = float(share.sum() / max(len(share), 1))
-        return found
+    def said_of(self, losses: Losses) -> dict[str, float]:
+        """The model's mean share in each mixed prediction."""
+        shares = {task: pair.share for task, pair in losses.hints.items()}
+        return {
+            f"model_share/{task}": float(share.sum() / max(len(share), 1))
+            for task, share in shares.items()
+            if isinstance(share, Tensor)
+        }
 
 
 def _loss(logits: Tensor, label: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ class WeightNetwork(nn.Sequential):
 
     With a weight for each example the hidden layer is larger than all that the model computes. So
     what a step needs is written out beside autograd's way: chunk by chunk, with as few passes over
-    that layer as there can be. For 12,000 rows and 1000 units it takes a third of the time.
+    that layer as there can be.
     """
 
     def __init__(self, inputs: int, hidden: int, output: Literal["softplus", "sigmoid"]) -> None:

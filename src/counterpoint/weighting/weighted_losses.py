@@ -45,8 +45,8 @@ class WeightedLosses:
         in_hand: gradients of the tasks, where rows are tasks and these are known: sums of them
             are all that is needed then.
         by_example: whether rows are examples.
-        keeps_graph: whether the derivative by the weights goes back through the gradient.
-        slopes: if not, ``<u, gradient of the loss>`` of every example, evaluated anew.
+        slopes: ``<u, gradient of the loss>`` of every example, evaluated anew; None: the
+            derivative by the weights goes back through the gradient.
     """
 
     problem: Problem
@@ -54,8 +54,7 @@ class WeightedLosses:
     rows: Rows
     in_hand: TaskGradients | None
     by_example: bool
-    keeps_graph: bool
-    slopes: Callable[[Named], PerExample]
+    slopes: Callable[[Named], PerExample] | None
 
     def gradient(self, weights: Tensor) -> dict[str, Tensor]:
         """By name, over all workers' rows."""
@@ -68,8 +67,8 @@ class WeightedLosses:
         """The gradient, and a function of u: ``<u, gradient of the loss>`` of each row ``[R]``."""
         if self.in_hand is not None:
             return self.gradient(weights), partial(self.in_hand.products, self.problem)
-        if not self.keeps_graph:
-            return self.gradient(weights), self._again_along
+        if self.slopes is not None:
+            return self.gradient(weights), partial(self._again_along, self.slopes)
         leaf = weights.detach().requires_grad_()
         own = self._own_gradient(leaf, create_graph=True)
         return self._over_workers(own), partial(self._back_along, own, leaf)
@@ -90,8 +89,8 @@ class WeightedLosses:
         found = transposed(gradient, weights, u) * self.rows.counts[self.rows.task]
         return found if self.by_example else self.problem.reduce(found)
 
-    def _again_along(self, u: Named) -> Tensor:
-        found = self.slopes(u)
+    def _again_along(self, slopes: Callable[[Named], PerExample], u: Named) -> Tensor:
+        found = slopes(u)
         of_rows = [found[task] for task in self.losses.per_example]
         if self.by_example:
             return torch.cat(of_rows)
