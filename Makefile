@@ -1,4 +1,4 @@
-# What people type. CI runs `make test` and nothing else.
+# What people type. CI runs `make lint-files test`, by .ci/run.
 PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
@@ -35,7 +35,7 @@ tools: .venv-tools/installed  ## .venv-tools: linters of other files, the writer
 demo: install  ## the main job on the embedded data set, by dvc repro
 	dvc repro
 
-test: install lint types unit  ## all that CI checks
+test: install lint types unit  ## lint, types and tests: what CI runs besides lint-files
 
 lint: install
 	ruff check . && ruff format --check .

@@ -4,9 +4,9 @@ from typing import Any
 
 from kfp import kubernetes
 
+from counterpoint.stages.kfp import IMAGE_USER
 from counterpoint.stages.table import Stage
 
-USER = 65532  # of the images
 RETRIES = 2
 HOURS = {"train": 24, "pretrain": 24}  # a pod's deadline; 2 for the others
 # a shared config map and secrets of the namespace; no pipeline parameter can name another server
@@ -37,7 +37,9 @@ def configure(task: Any, stage: Stage, gpus: int) -> None:
 
 def confine(task: Any) -> None:
     """Not root, and a /tmp of its own."""
-    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.set_security_context(
+        task, run_as_user=IMAGE_USER, run_as_group=IMAGE_USER, run_as_non_root=True
+    )
     kubernetes.empty_dir_mount(task, "tmp", "/tmp")
 
 

@@ -95,24 +95,7 @@ def main_job(gpus: int = 0) -> Any:
         evaluate_code: str = "",
         register_code: str = "",
     ) -> None:
-        params = {
-            "data": data,
-            "grid": grid,
-            "seeds": seeds,
-            "train": train,
-            "build": build,
-            "pretrain": pretrain,
-            "overrides": overrides,
-            "evaluate": evaluate,
-            "register": register,
-            "ingest_code": ingest_code,
-            "validate_code": validate_code,
-            "build_graph_code": build_graph_code,
-            "pretrain_code": pretrain_code,
-            "train_code": train_code,
-            "evaluate_code": evaluate_code,
-            "register_code": register_code,
-        }
+        params = dict(locals())  # the arguments; nothing else has a name yet
         with dsl.ExitHandler(_on_exit(register), name="job"):
             _stages(params, gpus)
 

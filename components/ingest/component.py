@@ -8,7 +8,7 @@ from components import DATA_IMAGE
 
 @dsl.component(base_image=DATA_IMAGE, install_kfp_package=False)
 def ingest(data: dict, code: str, data_out: Output[Artifact]) -> str:
-    """Generate or copy the data set; returns its digest."""
+    """Generate, copy or fetch the data set; returns its digest."""
     from counterpoint.stages.component import run_component
 
     return run_component(

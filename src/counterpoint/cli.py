@@ -88,16 +88,17 @@ def data_add(folder: Folder) -> None:
     """Put a data-set folder under DVC; print what params.yaml is to say of it."""
     from counterpoint.data.checks import faults
     from counterpoint.data.folder import open_folder
-    from counterpoint.data.versioned import add, content_digest
+    from counterpoint.data.versioned import add, content_digest, path_in_repository
 
     if found := faults(open_folder(folder)):
         raise UserError(*found)
+    place = path_in_repository(folder.resolve())
     pointer = add(folder.resolve())
     digest = content_digest(folder)
     print(
         f"{folder} is under DVC. Next: git add {pointer.name} .gitignore, commit, dvc push.\n"
         f"In params.yaml, with your repository's address and the commit:\n"
-        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {folder}\n"
+        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {place}\n"
         f"  digest: {digest}"
     )
 

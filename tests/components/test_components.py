@@ -10,6 +10,7 @@ from components.build_graph.component import build_graph
 from components.ingest.component import ingest
 from components.readme import HERE, component_names, readme
 from components.record_failure.component import record_failure
+from components.register.component import register
 from components.validate.component import validate
 from counterpoint.errors import UserError
 from counterpoint.files import verified_digest
@@ -57,6 +58,18 @@ def test_an_image_with_other_code_than_the_pipeline_is_refused(
     with pytest.raises(UserError, match="ingest: the image has other source files"):
         ingest.python_func(TINY, "0" * 64, artifact("data"))
     assert not (tmp_path / "data").exists()
+
+
+def test_a_tracking_server_that_a_pipeline_names_is_refused(
+    artifact: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    """Who starts the compiled pipeline must not choose which server gets the credentials."""
+    graph, evaluation, registration = map(artifact, ("graph", "evaluation", "registration"))
+    settings = {"tracking_uri": "http://elsewhere"}
+    given = (graph, [], evaluation, "", [], "", ["single_task-gcn-fixed"], settings, "")
+    with pytest.raises(UserError, match=r"register\.tracking_uri: .*MLFLOW_TRACKING_URI"):
+        register.python_func(*given, registration)
+    assert not (tmp_path / "registration").exists()
 
 
 def test_a_failure_is_a_failed_run_and_a_success_is_none(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from counterpoint.cli import data_add
 from counterpoint.data.versioned import add, content_digest, fetch
 from counterpoint.errors import UserError
 from counterpoint.stages.ingest import ingest
@@ -77,11 +79,32 @@ def test_a_revision_is_fetched_after_the_data_changed_and_its_digest_is_checked(
     assert not (tmp_path / "nothing").exists()
 
 
+def test_what_add_prints_is_fetched_also_from_a_repository_that_is_named_relatively(
+    market: Any,
+    tmp_path: Path,
+    command: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Typed below the root of the repository, where `dvc get` counts paths from."""
+    market.write(tmp_path / "repo" / "shops" / "market")
+    monkeypatch.chdir(tmp_path / "repo" / "shops")
+    data_add(Path("market"))
+    printed = yaml.safe_load(capsys.readouterr().out.split("commit:\n")[1])["data"]
+    assert printed["path"] == "shops/market"
+    command("git", "add", "--all")
+    command("git", "commit", "--quiet", "--message", "first")
+    command("dvc", "push", "--quiet")
+
+    fetch("..", "HEAD", printed["path"], tmp_path / "out")
+    assert content_digest(tmp_path / "out") == printed["digest"]
+
+
 def test_a_folder_outside_dvc_is_refused(
     market: Any, tmp_path: Path, command: Callable[..., str]
 ) -> None:
     market.write(tmp_path / "market")
-    with pytest.raises(UserError, match="dvc"):
+    with pytest.raises(UserError, match="not inside of a DVC repository"):
         add(tmp_path / "market")
 
 

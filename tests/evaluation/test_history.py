@@ -72,6 +72,7 @@ def test_dvc_gets_learning_curves_and_flat_numbers(make_task):
         candidates=[verdict],
         chosen="mmoe",
         preflight={},
+        twins={},
         summaries={},
         references={},
         reference_notes=[],

@@ -59,6 +59,7 @@ def report(make_task):
         candidates=list(judge_candidates(evidence, GateSettings()).values()),
         chosen=CELLS[0],
         preflight={"gcn": preflight(twins, GateSettings())},
+        twins={"gcn": {"click": TWIN, "buy": TWIN}},
         summaries={
             **{cell: {"click": auc, "buy": auc, "dwell": {}} for cell in CELLS},
             TWIN: {"click": auc, "buy": auc},
@@ -199,6 +200,7 @@ def test_without_candidates_there_is_still_a_page(report):
         candidates=[],
         chosen=None,
         preflight={},
+        twins={},
         summaries=summary,
         references={},
         reference_notes=[],

@@ -29,6 +29,7 @@ def report_of(*verdicts) -> Report:
         candidates=list(verdicts),
         chosen=None,
         preflight={},
+        twins={},
         summaries={},
         references={},
         reference_notes=[],

@@ -7,7 +7,7 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models import Model, SharingSettings, make_model
 from counterpoint.nn.encoders import EncoderSettings
 
-SHARING = SharingSettings(width=5, experts=3, tower_width=4, dephn={"fields": 2})
+SHARING = SharingSettings(width=5, experts=3, tower_width=8, dephn={"fields": 2})
 
 
 @pytest.fixture(scope="session")

@@ -107,9 +107,10 @@ def test_every_depth_and_topology_runs(make_tiny, market_step, inner, topology, 
     assert all(h.isfinite().all() for h in found.values())
 
 
-@pytest.mark.parametrize("topology", ["cgc", "mmoe"])
-def test_what_is_private_hears_of_its_task_alone(make_tiny, market_step, topology):
-    model = make_tiny("inline", "hgn", TASKS, inline=InlineSettings(topology=topology)).double()
+@pytest.mark.parametrize(("topology", "context"), [("cgc", False), ("mmoe", False), ("cgc", True)])
+def test_what_is_private_hears_of_its_task_alone(make_tiny, market_step, topology, context):
+    settings = InlineSettings(topology=topology, v1_shared_context=context)
+    model = make_tiny("inline", "hgn", TASKS, inline=settings).double()
     groups, own = model.parameter_groups(), dict(model.named_parameters())
     private = [name for name in groups["tower:buy"] if name.startswith("layers.1.")]
     assert any(".gates." in name for name in private)
@@ -125,6 +126,11 @@ def test_encoders_that_do_not_fit_are_refused():
         cell_named("inline-gcn-fixed")
     with pytest.raises(UserError, match="struchis exchanges inside graph layers"):
         cell_named("struchis-hgn-fixed")
+
+
+def test_a_shared_context_needs_a_shared_block():
+    with pytest.raises(ValueError, match="v1_shared_context: needs shared_blocks"):
+        InlineSettings(shared_blocks=0, v1_shared_context=True)
 
 
 def test_no_graph_layer_is_refused(make_tiny):

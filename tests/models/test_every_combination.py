@@ -61,8 +61,7 @@ def test_model(make_pair, encoder):
     idle = [] if model.depth else of_shops
     if encoder == "hgt":  # nor is anything read off what the last layer makes of types not scored
         idle += idle_in_last_hgt(model, scored_types(model, step))
-    # what NFM gives is small, and with draw 0 all four ReLUs of a tower are dead
-    check_model(model, step, idle=idle, seed=1 if encoder == "nfm" else 0)
+    check_model(model, step, idle=idle)
 
 
 def scored_types(model, step):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from counterpoint.graph.ops import edge_softmax
 from counterpoint.nn.convolutions import GAT, HGN
 from counterpoint.nn.inline import InlineLayer, StructureGate
 
@@ -47,7 +48,9 @@ def looped(made, block, states):
     )
     outputs = []
     for number, seen in enumerate(made.seen):
-        read, gate, h = made.attention[number], made.gates[number], states[:, number]
+        context = number if made.context is None else made.context
+        read, gate, h = made.attention[number], made.gates[number], states[:, context]
+        around = made.attention[context]  # whose relations and whose own terms count
         rows = []
         for v in range(block.csr.n_dst):
             incoming = [edge for edge in edges if edge[1] == v]
@@ -59,17 +62,17 @@ def looped(made, block, states):
                     weights = gate_of(gate, h, types, (u, v, relation))
                     projected = [made.experts[k](states[u, k])[part] for k in seen]
                     message = sum(g * y for g, y in zip(weights, projected, strict=True))
-                    own = made.experts[number](states[v, number])[part]
+                    own = made.experts[context](h[v])[part]
                     logit = read.a_dst[head] @ own + read.a_src[head] @ message
-                    if read.by_relation:
-                        logit = logit + read.a_relation[relation, head]
+                    if around.by_relation:
+                        logit = logit + around.a_relation[relation, head]
                     logits.append(F.leaky_relu(logit, 0.2))
-                    scale = read.relation_scale[relation, head] if read.by_relation else 1.0
+                    scale = around.relation_scale[relation, head] if around.by_relation else 1.0
                     messages.append(scale * message)
                 empty = torch.zeros(WIDTH // 2, dtype=h.dtype)
                 weights = torch.stack(logits).softmax(0) if logits else None
                 heads.append(empty if weights is None else weights @ torch.stack(messages))
-            rows.append(torch.cat(heads) + read.own(h[v]))
+            rows.append(torch.cat(heads) + around.own(h[v]))
         outputs.append(torch.stack(rows))
     return torch.stack(outputs, 1)
 
@@ -81,6 +84,32 @@ def test_equals_loops(make_block, shape, gates_relations, attends_relations):
     made = layer(gates_relations=gates_relations, attends_relations=attends_relations)
     block = typed_block(make_block, shape)
     torch.testing.assert_close(made(block, H), looped(made, block, H), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("seen", [CGC, CGC[:2]], ids=["all blocks", "last layer"])
+def test_with_the_shared_blocks_context_equals_loops(make_block, seen):
+    made, block = layer(seen, context=2), typed_block(make_block)
+    found = made(block, H)
+    torch.testing.assert_close(found, looped(made, block, H), rtol=0, atol=1e-10)
+    made.context = None
+    assert not torch.allclose(made(block, H)[:, :2], found[:, :2])
+
+
+def test_dropout_on_logits_sets_some_to_zero_in_training_alone(make_block):
+    block = typed_block(make_block)
+    plain, dropping = layer(), layer(logit_dropout=0.5)
+    torch.testing.assert_close(dropping.eval()(block, H), plain(block, H), rtol=0, atol=0)
+    attention, said = dropping.attention[0].train(), torch.zeros(len(TYPED), 2, dtype=H.dtype)
+    own = H[:, 0].view(6, 2, -1)
+    logits = F.leaky_relu((own * attention.a_dst).sum(-1)[block.csr.dst], 0.2)
+    attention.a_relation.data.zero_()
+    attention.relation_scale.data.fill_(1.0)
+    torch.manual_seed(3)
+    found = attention.weights(block, own, said)
+    torch.manual_seed(3)
+    kept = F.dropout(logits, 0.5)  # 0, or doubled
+    assert 0 < int((kept == 0).sum()) < kept.numel()
+    torch.testing.assert_close(found, edge_softmax(block.csr, kept), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seen", [[(0, 2), (1, 2)], [(0, 1, 2), (0, 1, 2), (0, 1, 2)]])

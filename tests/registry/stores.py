@@ -1,4 +1,4 @@
-"""The three kinds of store that a registry may live in: sqlite, PostgreSQL, an MLflow server."""
+"""A PostgreSQL server for a registry to live in, and what tests of any server need."""
 
 import importlib.util
 import os
@@ -6,7 +6,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -60,32 +59,6 @@ def postgres() -> Iterator[str]:
             subprocess.run([*control, "-m", "immediate", "stop"], **options)
     finally:
         shutil.rmtree(scratch)
-
-
-@contextmanager
-def mlflow_server(database: Path, folder: Path) -> Iterator[str]:
-    """An MLflow server over an sqlite file, artefacts through it.
-
-    Of one process: uvicorn kills those of several that are busy for five seconds, as an import of
-    MLflow is on a loaded machine.
-    """
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{database}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-    try:
-        await_answer(server, port, folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, 9)  # asked kindly it takes half a minute
-        server.wait()
 
 
 def await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

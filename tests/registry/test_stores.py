@@ -14,9 +14,10 @@ from counterpoint.registry.moves import Comparison, read_log
 from counterpoint.registry.promotion import promote, repair, rollback
 from counterpoint.registry.tracking import Tracking, connect, experiment_id
 from counterpoint.registry.versions import aliases, load_version, register_candidate
+from counterpoint.stages.kfp_local import tracking_server
 
 from .conftest import make_candidate
-from .stores import mlflow_server, postgres
+from .stores import postgres
 
 MODEL = "market"
 MOVERS = 20
@@ -45,7 +46,7 @@ def opened(kind: str, empty_store: Path, work: Path) -> Iterator[Tracking]:
     if kind == "sqlite":
         yield with_versions(connect(work, f"sqlite:///{work}/mlflow.db"), work)
         return
-    with mlflow_server(work / "mlflow.db", work) as address:
+    with tracking_server(work) as address:
         yield with_versions(connect(work, address), work)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
+from counterpoint.stages.kfp import COMPILED, pipeline_arguments
 from counterpoint.stages.params import Params
+from counterpoint.stages.table import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = "@sha256:" + "0" * 64
@@ -90,12 +92,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster
 @pytest.fixture
 def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout whose components name images by digest; they read the environment at import."""
-    golden = (ROOT / "pipelines" / "main_job.yaml").read_text()
+    names = {gpus: name for name, gpus in COMPILED.items()}
 
-    def compiled(checkout: Path, target: Path, gpus: int = 0) -> None:
-        text = (checkout / "pipelines" / "main_job.yaml").read_text()
-        assert text == golden
-        target.write_text(text.replace(":0.1.0", DIGEST))
+    def compiled(checkout: Path, target: Path, gpus: int) -> None:
+        golden = checkout / "pipelines" / names[gpus]
+        target.write_text(golden.read_text().replace(":0.1.0", DIGEST))
 
     monkeypatch.setattr(kfp_cluster, "compile_pipeline", compiled)
 
@@ -106,10 +107,29 @@ def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pi
     assert run["experiment_id"] == "e1"
     spec, parameters = run["pipeline_spec"], run["runtime_config"]["parameters"]
     assert set(spec) == {"pipeline_spec", "platform_spec"}
-    assert parameters["grid"] == ["single_task-gcn-fixed"]
-    assert "tracking_uri" not in parameters["register"]
+    assert parameters == pipeline_arguments(PARAMS)
     assert {auth for _, _, auth, _ in cluster.requests} == {"Bearer secret-token"}
     assert "secret-token" not in json.dumps([body for *_, body in cluster.requests])
+
+
+def test_the_tracking_server_of_params_yaml_is_no_argument_of_a_pipeline() -> None:
+    """The local runner takes it from there; it hands it over as the environment."""
+    values = PARAMS.model_dump(by_alias=True)
+    values["register"]["tracking_uri"] = "http://elsewhere"
+    arguments = pipeline_arguments(Params.model_validate(values))
+    assert set(arguments["register"]) == {"model", "experiment"}
+
+
+@pytest.mark.parametrize("gpus", COMPILED.values())
+def test_submit_asks_for_the_accelerators_it_is_told_to(
+    cluster: Cluster, pinned: None, gpus: int
+) -> None:
+    kfp_cluster.submit(ROOT, PARAMS, gpus=gpus)
+    spec = cluster.sent("/runs")["pipeline_spec"]["pipeline_spec"]
+    executors = spec["deploymentSpec"]["executors"]
+    asks = {name for name, found in executors.items() if "nvidia.com/gpu" in json.dumps(found)}
+    wanted = {f"exec-{stage.name}" for stage in STAGES if stage.gpu and gpus}
+    assert asks == wanted
 
 
 def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned: None) -> None:
@@ -120,8 +140,9 @@ def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned:
         for component in [spec["root"], *spec["components"].values()]
         for name, task in component.get("dag", {}).get("tasks", {}).items()
     }
-    assert tasks["build-graph"]
-    assert not any(tasks[name] for name in ("validate", "register", "record-failure"))
+    cached = {stage.name.replace("_", "-"): stage.cache for stage in STAGES}
+    assert {name: tasks[name] for name in cached} == cached
+    assert not tasks["record-failure"]
     assert "cacheKey" not in json.dumps(spec)
 
 

@@ -98,7 +98,6 @@ def test_a_changed_run_is_refused(market_graph: TrainingGraph, tmp_path: Path) -
         ("mmoe-gnc-fixed", "no encoder 'gnc'"),
         ("mmoe-gcn-fix", "no weighting 'fix'"),
         ("single_task-gcn-uncertainty", "nothing to weigh"),
-        ("single_task-gcn-fixed-big", "nothing to weigh or vary"),
         ("mmoe-gcn-fixed-big-red", "is not architecture-encoder-weighting"),
     ],
 )

@@ -46,8 +46,8 @@ class Report(BaseModel):
     """The whole of report.json: no time, no raw id, so that equal runs give equal bytes.
 
     ``summaries`` is cell → task → metric; ``references`` task → reference → metric → value, all
-    on test. ``preflight`` is by encoder. ``data_facts``, ``validation``, ``lineage`` and
-    ``parameters`` are JSON as the stages have it.
+    on test. ``preflight`` and ``twins`` (target → cell compared with) are by encoder.
+    ``data_facts``, ``validation``, ``lineage`` and ``parameters`` are JSON as the stages have it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +56,7 @@ class Report(BaseModel):
     candidates: list[Verdict]
     chosen: str | None
     preflight: dict[str, list[PreflightTask]]
+    twins: dict[str, dict[str, str]]
     summaries: dict[str, dict[str, dict[str, Summary]]]
     references: dict[str, dict[str, dict[str, float]]]
     reference_notes: list[str]

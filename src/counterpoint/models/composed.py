@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from counterpoint.data.schema import Strict, Task
@@ -22,6 +22,10 @@ class InlineSettings(Strict):
     ``cgc``: a task's block sees its own expert and the shared ones, a shared block all; ``mmoe``:
     every block sees all. ``disentangled_layers`` None: all of them. Without ``relation_gates`` a
     gate does not know the relation of its edge.
+
+    Of the reference code, off: ``logit_dropout`` is dropout on attention logits, which makes them
+    0; with ``v1_shared_context`` all blocks take gate input, nodes' own terms and relation logits
+    from the first shared block.
     """
 
     topology: Literal["cgc", "mmoe"] = "cgc"
@@ -29,6 +33,14 @@ class InlineSettings(Strict):
     disentangled_layers: NonNegativeInt | None = None
     relation_gates: bool = True
     gate_width: PositiveInt = 64
+    logit_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    v1_shared_context: bool = False
+
+    @model_validator(mode="after")
+    def _context_is_there(self) -> Self:
+        if self.v1_shared_context and not self.shared_blocks:
+            raise ValueError("v1_shared_context: needs shared_blocks 1 or more")
+        return self
 
 
 class StrucHISSettings(Strict):
@@ -43,8 +55,9 @@ class SharingSettings(Strict):
 
     ``experts`` are MMoE's, and SNR's sub-networks a level. PLE has ``shared_experts`` and for each
     task ``own_experts``; its, Cross-Stitch's and SNR's ``levels`` lie on top of each other.
-    ``gate_penalty`` is what SNR pays for an open connection. DEPHN's and
-    MoGENet's are under their names.
+    ``gate_penalty`` is what SNR pays for an open connection. ``normalise_logits`` gives the rows of
+    node tasks' logits length 1, as the code of InLINE and StrucHIS has it (METHODS A.4). What is
+    one architecture's alone stands under its name.
     """
 
     width: PositiveInt = 32
@@ -54,6 +67,7 @@ class SharingSettings(Strict):
     own_experts: NonNegativeInt = 1
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
+    normalise_logits: bool = False
     inline: InlineSettings = InlineSettings()
     struchis: StrucHISSettings = StrucHISSettings()
     dephn: DEPHNSettings = DEPHNSettings()
@@ -89,7 +103,12 @@ class ComposedModel(Model):
 
     def make_towers(self, settings: SharingSettings) -> NamedModules:
         """A tower a task on what :meth:`mix` gives."""
-        return make_towers(self.tasks, settings.width, settings.tower_width)
+        return make_towers(
+            self.tasks,
+            settings.width,
+            settings.tower_width,
+            normalise=settings.normalise_logits,
+        )
 
     @abstractmethod
     def mix(self, h: Tensor) -> Representations:

@@ -9,8 +9,15 @@ from torch import Tensor, nn
 
 from counterpoint.auxiliary.contract import AuxiliaryBatch
 from counterpoint.data.schema import Task, TaskKind
+from counterpoint.errors import UserError
 from counterpoint.graph.views import View
-from counterpoint.nn.heads import NodeTower, PairFactors, PairTower, joint_logit
+from counterpoint.nn.heads import (
+    NodeTower,
+    NormalisedTower,
+    PairFactors,
+    PairTower,
+    joint_logit,
+)
 from counterpoint.nn.named import NamedModules
 
 Representations = dict[str, Tensor]  # task -> [n_out, d]
@@ -146,17 +153,39 @@ class Model(nn.Module, ABC):
 
 
 def make_towers(
-    tasks: Mapping[str, Task], d_in: int, width: int, *, hidden: bool = True
+    tasks: Mapping[str, Task],
+    d_in: int,
+    width: int,
+    *,
+    hidden: bool = True,
+    normalise: bool = False,
 ) -> NamedModules:
-    """A tower a task, by the kind of its entity; linear without a hidden layer."""
+    """A tower a task, by the kind of its entity; linear without a hidden layer.
+
+    Raises:
+        UserError: ``normalise`` asks for logits of length 1 where there is no row of them.
+    """
+    if normalise:
+        _refuse_lone_logits(tasks)
+    node_tower = NormalisedTower if normalise else NodeTower
     return NamedModules(
         {
             name: PairTower(d_in, width, hidden)
             if task.is_pair
-            else NodeTower(d_in, width, task.classes, hidden)
+            else node_tower(d_in, width, task.classes, hidden)
             for name, task in tasks.items()
         }
     )
+
+
+def _refuse_lone_logits(tasks: Mapping[str, Task]) -> None:
+    faults = [
+        f"train.sharing.normalise_logits: task {name} has one number a row; leave it off"
+        for name, task in tasks.items()
+        if task.is_pair or task.kind is TaskKind.REGRESSION or task.classes == 1
+    ]
+    if faults:
+        raise UserError(*faults)
 
 
 def grouped(

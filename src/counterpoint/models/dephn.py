@@ -125,7 +125,13 @@ class DEPHN(ComposedModel):
         self.register_buffer("owner", owner, persistent=False)
         private = self.private_part(next(iter(self.tasks)))
         self.representation_width = d_in = sum(public) + sum(private.experts.widths)
-        return make_towers(self.tasks, d_in, settings.tower_width, hidden=False)
+        return make_towers(
+            self.tasks,
+            d_in,
+            settings.tower_width,
+            hidden=False,
+            normalise=settings.normalise_logits,
+        )
 
     def last_shared(self) -> nn.Module:
         """The public experts."""

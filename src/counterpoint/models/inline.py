@@ -59,6 +59,8 @@ class Inline(BlockModel):
             attends_relations=self.encoder == "hgn",
             gates_relations=settings.relation_gates,
             gate_width=settings.gate_width,
+            logit_dropout=settings.logit_dropout,
+            context=len(self.tasks) if settings.v1_shared_context else None,
         )
 
     def exchanged(self, number: int, before: Tensor, after: Tensor) -> Tensor:

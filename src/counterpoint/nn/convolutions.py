@@ -59,11 +59,16 @@ class Attention(nn.Module):
     With ``n_relations`` Simple-HGN's (Lv et al. 2021, eq. 4): a learned vector a relation enters
     the logit as one scalar a relation and head, which is what its two linear maps amount to. Ours
     in addition: a learned factor a relation and head on what the softmax gives, 1 at the start.
+    ``logit_dropout`` is the share of logits that training sets to 0, not the share of edges that
+    it drops.
     """
 
-    def __init__(self, d_in: int, d_out: int, heads: int, n_relations: int = 0) -> None:
+    def __init__(
+        self, d_in: int, d_out: int, heads: int, n_relations: int = 0, logit_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         width = width_of_a_head(d_out, heads)
+        self.logit_dropout = logit_dropout
         self.own = nn.Linear(d_in, d_out)
         self.a_src = nn.Parameter(torch.empty(heads, width))
         self.a_dst = nn.Parameter(torch.empty(heads, width))
@@ -87,14 +92,20 @@ class Attention(nn.Module):
         """What sources say in the logits ``[..., heads]``, of ``[..., heads, d / heads]``."""
         return (experts * self.a_src).sum(-1)
 
-    def weights(self, block: Block, z_dst: Tensor, said: Tensor) -> Tensor:
-        """Weights of edges ``[E, heads]`` from what their sources say, of the same shape."""
+    def weights(
+        self, block: Block, z_dst: Tensor, said: Tensor, relations: "Attention | None" = None
+    ) -> Tensor:
+        """Weights of edges ``[E, heads]`` from what their sources say, of the same shape.
+
+        ``relations``: whose logits and factors of relations count, by default its own.
+        """
+        of = relations or self
         logits = said + gather_dst(block.csr, (z_dst * self.a_dst).sum(-1))
-        if not self.by_relation:
-            return edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
-        logits = logits + self.a_relation[block.etype]
-        attention = edge_softmax(block.csr, F.leaky_relu(logits, 0.2))
-        return attention * self.relation_scale[block.etype]
+        if of.by_relation:
+            logits = logits + of.a_relation[block.etype]
+        logits = F.dropout(F.leaky_relu(logits, 0.2), self.logit_dropout, self.training)
+        attention = edge_softmax(block.csr, logits)
+        return attention * of.relation_scale[block.etype] if of.by_relation else attention
 
     def with_own(self, block: Block, h: Tensor, around: Tensor) -> Tensor:
         """``[n_dst, d_out]`` of what was read ``[n_dst, heads, d / heads]`` and the nodes' own."""

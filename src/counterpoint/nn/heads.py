@@ -32,6 +32,24 @@ class NodeTower(nn.Module):
         return out.squeeze(-1) if self.classes is None else out
 
 
+class NormalisedTower(nn.Module):
+    """A node tower whose rows of logits have length 1, as InLINE's and StrucHIS's code has it.
+
+    Without classes the logit is the difference of two; of a single one its sign alone would be
+    left. A probability is then at most .804 of two classes, .514 of four, .128 of twenty.
+    """
+
+    def __init__(self, d_in: int, width: int, classes: int | None, hidden: bool = True) -> None:
+        super().__init__()
+        self.classes = classes
+        self.tower = NodeTower(d_in, width, classes or 2, hidden)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Logits ``[n]`` or ``[n, C]``."""
+        logits = nn.functional.normalize(self.tower(h), eps=1e-12)
+        return logits[:, 1] - logits[:, 0] if self.classes is None else logits
+
+
 @dataclass(frozen=True)
 class PairFactors:
     """What a pair's logit is made of: ``<vector_src, vector_dst> + bias_src + bias_dst``.

@@ -72,6 +72,10 @@ class InlineLayer(nn.Module):
 
     There may be more experts than blocks: after the last layer nobody needs the shared ones.
     With one expert and one block it is the convolution of the encoder.
+
+    ``context`` None is the paper's layer. The reference code's takes from one block, the shared
+    one, for all of them what the gates read, the nodes' own projections, the relations' logits and
+    what is added of the nodes' own; a block's are then its expert, a_src, a_dst and its gate.
     """
 
     def __init__(
@@ -85,12 +89,18 @@ class InlineLayer(nn.Module):
         attends_relations: bool,
         gates_relations: bool,
         gate_width: int,
+        logit_dropout: float = 0.0,
+        context: int | None = None,
     ) -> None:
         super().__init__()
         self.seen = [list(places) for places in seen]
         self.experts = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(experts))
         known = max(relations, 1) if attends_relations else 0
-        self.attention = nn.ModuleList(Attention(width, width, HEADS, known) for _ in seen)
+        self.context = context
+        readers = len(seen) if context is None else max(len(seen), context + 1)
+        self.attention = nn.ModuleList(
+            Attention(width, width, HEADS, known, logit_dropout) for _ in range(readers)
+        )
         self.gates = nn.ModuleList(
             StructureGate(
                 width, gate_width, len(places), relations, types, by_relation=gates_relations
@@ -104,7 +114,7 @@ class InlineLayer(nn.Module):
         """States ``[n_src, experts, d]`` to the blocks' outputs ``[n_dst, blocks, d]``."""
         z = self._projected(states)
         read = [
-            self._read(number, block, states[:, number], z, self._weights(number, block, states, z))
+            self._read(number, block, states, z, self._weights(number, block, states, z))
             for number in range(len(self.seen))
         ]
         return torch.stack(read, 1)
@@ -124,18 +134,26 @@ class InlineLayer(nn.Module):
         assert isinstance(attention, Attention)
         return attention
 
+    def _context(self, number: int) -> int:
+        """The block whose nodes and relations a block goes by, its own or the one for all."""
+        return number if self.context is None else self.context
+
     def _weights(self, number: int, block: Block, states: Tensor, z: Tensor) -> EdgeWeights:
-        attention, places = self._attention(number), self.seen[number]
+        attention, places, context = (
+            self._attention(number),
+            self.seen[number],
+            self._context(number),
+        )
         said = gather_src(block.csr, attention.said_by(z[:, places]))
         gates = None
         if len(places) > 1 and block.csr.n_edges:
-            gates = self.gates[number](block, states[:, number])
+            gates = self.gates[number](block, states[:, context])
             said = said * gates[:, :, None]
-        z_dst = block.at_destinations(z)[:, number]
-        return EdgeWeights(gates, attention.weights(block, z_dst, said.sum(1)))
+        z_dst, relations = block.at_destinations(z)[:, context], self._attention(context)
+        return EdgeWeights(gates, attention.weights(block, z_dst, said.sum(1), relations))
 
     def _read(
-        self, number: int, block: Block, h: Tensor, z: Tensor, weights: EdgeWeights
+        self, number: int, block: Block, states: Tensor, z: Tensor, weights: EdgeWeights
     ) -> Tensor:
         """``[n_dst, d]``: a weighted sum over neighbours for each expert that the block sees."""
         experts = z[:, self.seen[number]]
@@ -144,4 +162,5 @@ class InlineLayer(nn.Module):
             by_expert = by_expert * weights.gates[:, :, None]
         around = weighted_sum(block.csr, by_expert.flatten(1), experts.flatten(1, 2))
         around = around.view(block.csr.n_dst, *experts.shape[1:]).sum(1)
-        return self._attention(number).with_own(block, h, around)
+        context = self._context(number)
+        return self._attention(context).with_own(block, states[:, context], around)

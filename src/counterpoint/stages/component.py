@@ -43,6 +43,15 @@ def _check_code(stage_name: str, stated: str) -> None:
         )
 
 
+def _check_server(params: Params) -> None:
+    """Who starts a pipeline may not choose the server that gets the namespace's credentials."""
+    if params.register_.tracking_uri is not None:
+        raise UserError(
+            "register.tracking_uri: a pipeline's server is MLFLOW_TRACKING_URI of its environment;"
+            " leave it out"
+        )
+
+
 def run_component(
     stage_name: str,
     *,
@@ -70,6 +79,7 @@ def run_component(
     _check_code(stage_name, code)
     grid = sections.get("grid") or ([cell] if cell is not None else ["single_task-mlp-fixed"])
     params = Params.model_validate({**sections, "grid": grid})
+    _check_server(params)
     with tempfile.TemporaryDirectory() as links:
         paths = {name: Path(folder) for name, folder in inputs.items()}
         if "runs" in stage.inputs:

@@ -95,6 +95,7 @@ def evaluate(call: StageCall) -> None:
         candidates=list(found.verdicts.values()),
         chosen=found.chosen,
         preflight=found.preflight,
+        twins=found.twins,
         summaries={name: summaries(run.metrics) for name, run in runs.items()},
         references=_references(call, store),
         reference_notes=reference_notes(store) if call.params.evaluate.references else [],

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from counterpoint.data.schema import Task
 from counterpoint.errors import UserError
-from counterpoint.evaluation.choice import best_on_validation
+from counterpoint.evaluation.choice import best_on_validation, reference_twin
 from counterpoint.evaluation.evidence import GateSettings, TaskEvidence, TwinEvidence
 from counterpoint.evaluation.gate import Verdict, judge, judge_candidates
 from counterpoint.evaluation.preflight import PreflightTask, preflight
 from counterpoint.graph.store import GraphMeta
+from counterpoint.metrics import value
 from counterpoint.metrics.values import default_margin
 from counterpoint.stages.params import Params
 from counterpoint.training.cell import JOINT, Run, open_run
@@ -18,9 +19,13 @@ from counterpoint.training.settings import cell_named
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts by candidate, preflight by encoder, and the candidate chosen on validation."""
+    """Verdicts by candidate, preflight by encoder, and the candidate chosen on validation.
+
+    ``twins``: by encoder and target, the cell of the twin that is compared with.
+    """
 
     verdicts: dict[str, Verdict]
+    twins: dict[str, dict[str, str]]
     preflight: dict[str, list[PreflightTask]]
     chosen: str | None
 
@@ -50,18 +55,35 @@ def margin_of(name: str, task: Task, params: Params, twin: Run) -> float:
     return default_margin(task.metric, [twin.parts(name, "valid", seed) for seed in twin.seeds])
 
 
-def twin_evidence(meta: GraphMeta, params: Params, twin: Run) -> list[TwinEvidence]:
-    """What the twins of one encoder scored on the test set, for each target."""
+def reference_runs(meta: GraphMeta, twins: dict[str, Run]) -> dict[str, Run]:
+    """For each target, of one encoder's twins (as it is, wider) the better one on validation."""
+
+    def chosen(name: str, task: Task) -> str:
+        if len(twins) == 1:
+            return next(iter(twins))
+        return reference_twin(
+            task.metric,
+            {
+                cell: [value(task.metric, run.parts(name, "valid", seed)) for seed in run.seeds]
+                for cell, run in twins.items()
+            },
+        )
+
+    targets = {name: task for name, task in meta.tasks.items() if task.role == "target"}
+    return {name: twins[chosen(name, task)] for name, task in targets.items()}
+
+
+def twin_evidence(meta: GraphMeta, params: Params, twins: dict[str, Run]) -> list[TwinEvidence]:
+    """What the reference twin of each target scored on the test set."""
     return [
         TwinEvidence(
             name=name,
-            metric=task.metric,
-            margin=margin_of(name, task, params, twin),
-            cluster_type=task.node_types[0],
+            metric=meta.tasks[name].metric,
+            margin=margin_of(name, meta.tasks[name], params, twin),
+            cluster_type=meta.tasks[name].node_types[0],
             twin={seed: twin.parts(name, "test", seed) for seed in twin.seeds},
         )
-        for name, task in meta.tasks.items()
-        if task.role == "target"
+        for name, twin in twins.items()
     ]
 
 
@@ -78,25 +100,34 @@ def _validation_scores(run: Run) -> dict[int, float]:
     return {seed: run.metrics["selection"][str(seed)][JOINT]["score"] for seed in run.seeds}
 
 
+def _names(references: dict[str, dict[str, Run]]) -> dict[str, dict[str, str]]:
+    return {
+        encoder: {task: run.cell.name for task, run in of_task.items()}
+        for encoder, of_task in references.items()
+    }
+
+
 def judged(meta: GraphMeta, params: Params, runs: dict[str, Run]) -> Judged:
     """Preflight every encoder's twins, choose on validation, and test what params ask for."""
     settings = gate_settings(params)
     cells = {name: cell_named(name) for name in runs}
-    twins = {
-        cell.encoder: twin_evidence(meta, params, runs[name])
-        for name, cell in cells.items()
-        if cell.is_twin
-    }
+    of_encoder: dict[str, dict[str, Run]] = {}
+    for name, cell in cells.items():
+        if cell.is_twin:
+            of_encoder.setdefault(cell.encoder, {})[name] = runs[name]
+    references = {encoder: reference_runs(meta, found) for encoder, found in of_encoder.items()}
+    twins = {encoder: twin_evidence(meta, params, found) for encoder, found in references.items()}
     candidates = [name for name, cell in cells.items() if not cell.is_twin]
     outlook = {encoder: preflight(evidence, settings) for encoder, evidence in twins.items()}
     if not candidates:
-        return Judged({}, outlook, None)
+        return Judged({}, _names(references), outlook, None)
     scores = {name: _validation_scores(runs[name]) for name in candidates}
     chosen = best_on_validation(
         {name: sum(of_seed.values()) / len(of_seed) for name, of_seed in scores.items()}
     )
     evidence = {name: _evidence(twins[cells[name].encoder], runs[name]) for name in candidates}
     if params.evaluate.candidates == "all":
-        return Judged(judge_candidates(evidence, settings, scores), outlook, chosen)
+        verdicts = judge_candidates(evidence, settings, scores)
+        return Judged(verdicts, _names(references), outlook, chosen)
     verdict = judge(chosen, evidence[chosen], settings, scores[chosen])
-    return Judged({chosen: verdict}, outlook, chosen)
+    return Judged({chosen: verdict}, _names(references), outlook, chosen)

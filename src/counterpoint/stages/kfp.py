@@ -12,6 +12,8 @@ from counterpoint.stages.table import STAGES
 
 # compiled file to the accelerators of each task that trains
 COMPILED = {"main_job.yaml": 0, "main_job_gpu.yaml": 1}
+# who runs in an image, which must not be root; components/images/Containerfile makes it so
+IMAGE_USER = 65532
 
 
 def main_job(checkout: Path, gpus: int = 0) -> Any:

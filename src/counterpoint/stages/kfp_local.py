@@ -1,24 +1,23 @@
 """The KFP pipeline without a cluster: in subprocesses of this environment, or in containers."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from counterpoint.errors import UserError
-from counterpoint.stages.kfp import main_job, pipeline_arguments
+from counterpoint.stages.kfp import IMAGE_USER, main_job, pipeline_arguments
 from counterpoint.stages.params import Params
 
 TRACKING = "MLFLOW_TRACKING_URI"
 SERVER_STARTS = 300.0  # seconds: it imports much, which takes minutes on a loaded machine
-# who runs in an image when this process is root: the images' own user
-IMAGE_USER = 65532
 
 
 def run_local(checkout: Path, params: Params, root: Path, docker: bool = False) -> None:
@@ -106,7 +105,9 @@ def tracking_server(root: Path) -> Iterator[str]:
         _wait_for(f"{uri}/health", server, log)
         yield uri
     finally:
-        server.terminate()
+        # asked kindly it takes half a minute; every step has ended, and sqlite keeps what it has
+        with suppress(ProcessLookupError):  # it died at its start
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 

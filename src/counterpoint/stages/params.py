@@ -1,8 +1,9 @@
 """params.yaml: everything a pipeline run may be told, resolved once and frozen."""
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, model_validator
 
 from counterpoint.data.schema import Strict
 
@@ -30,6 +31,9 @@ class DataParams(Strict):
             raise ValueError("repo and rev go with source: dvc, and only with it")
         if self.source == "dvc" and self.digest is None:
             raise ValueError("source: dvc needs digest; counterpoint data add prints it")
+        # it would be a pipeline's parameter, which everyone of the namespace can read
+        if self.repo is not None and re.match(r"https?://[^/]*@", self.repo):
+            raise ValueError("repo: an address without user and password")
         return self
 
 
@@ -57,6 +61,8 @@ class RegisterParams(Strict):
 
 class Params(Strict):
     """The whole of params.yaml."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # of an address with a password
 
     data: DataParams = DataParams()
     build: dict[str, Any] = Field(default_factory=dict)

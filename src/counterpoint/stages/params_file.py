@@ -45,6 +45,12 @@ def parsed_params(values: Any, source: Path) -> Params:
         for name in params.overrides
         if name not in {part for cell in cells for part in (cell.encoder, cell.variant)}
     ]
+    faults += [
+        f"{source}: overrides.{cell.variant}.encoder: pre-trained trunks are as wide as the "
+        f"encoder; leave {cell.name} out, or pretrain.epochs 0"
+        for cell in cells
+        if params.pretrain.get("epochs") and cell.is_twin and cell.variant
+    ]
     if faults:
         raise UserError(*faults)
     return params
@@ -59,7 +65,7 @@ def with_twins(grid: tuple[str, ...]) -> tuple[str, ...]:
     """The grid with the twins that its cells need, twins first."""
     cells = [cell_named(name) for name in grid]
     twins = tuple(dict.fromkeys(cell.twin for cell in cells))
-    return twins + tuple(cell.name for cell in cells if not cell.is_twin)
+    return twins + tuple(cell.name for cell in cells if cell.name not in twins)
 
 
 DEFAULT_GRID = ("shared_bottom-gcn-fixed", "mmoe-gcn-uncertainty")

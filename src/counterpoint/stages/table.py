@@ -46,7 +46,8 @@ class Stage:
         each: one call for every cell of the grid.
         gpu: profits from an accelerator.
         cache: may be skipped where inputs, parameters and code are the same; a gate and a stage
-            whose effect lies elsewhere may not, on a cluster.
+            whose effect lies elsewhere may not, on a cluster, nor one of the loop
+            (pipelines/main_job.py).
     """
 
     name: str

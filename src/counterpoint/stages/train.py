@@ -11,6 +11,7 @@ from counterpoint.training.settings import Cell, TrainSettings, cell_named
 
 # what a variant may change: anything else would give it a budget or an encoder that its twin lacks
 OF_A_VARIANT = ("sharing", "weighting", "auxiliaries")
+OF_A_TWIN = ("encoder", "sharing")  # its size: twins as wide as a joint model, on the same budget
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -26,20 +27,21 @@ def train_settings(params: Params, cell: Cell) -> TrainSettings:
     """The training settings with the overrides of the cell's encoder, then of its variant.
 
     An encoder's may change anything, as joint models and twins share them; a variant's only what
-    twins do not have.
+    twins do not have, and a variant of twins only their size.
 
     Raises:
-        UserError: the variant has no overrides, or they change what its twins share.
+        UserError: the variant has no overrides, or they change what joint models and twins share.
     """
     values = merged(params.train, params.overrides.get(cell.encoder, {}))
     if cell.variant is not None:
         if cell.variant not in params.overrides:
             raise UserError(f"grid: {cell.name}: say under overrides.{cell.variant} what it varies")
         over = params.overrides[cell.variant]
-        if wrong := [key for key in over if key not in OF_A_VARIANT]:
+        allowed = OF_A_TWIN if cell.is_twin else OF_A_VARIANT
+        if wrong := [key for key in over if key not in allowed]:
             raise UserError(
-                f"overrides.{cell.variant}: {', '.join(wrong)} is shared with the twins; a variant"
-                f" changes {', '.join(OF_A_VARIANT)} alone"
+                f"overrides.{cell.variant}: {', '.join(wrong)} is shared by joint models and twins;"
+                f" a variant of {cell.architecture} changes {', '.join(allowed)} alone"
             )
         values = merged(values, over)
     return TrainSettings.model_validate(values)

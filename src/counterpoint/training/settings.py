@@ -96,7 +96,7 @@ class Cell(Strict):
 
     @property
     def twin(self) -> str:
-        """Name of the cell that holds this cell's single-task twins."""
+        """Name of the cell that holds this cell's single-task twins, of the encoder as it is."""
         return f"{SINGLE_TASK}-{self.encoder}-fixed"
 
 
@@ -125,8 +125,6 @@ def cell_named(name: str) -> Cell:
             f"grid: {name!r}: {cell.architecture} exchanges inside graph layers and needs the "
             f"encoder {' or '.join(fitting)}"
         )
-    if cell.is_twin and cell.name != cell.twin:
-        raise UserError(
-            f"grid: {name!r}: a single task has nothing to weigh or vary; use {cell.twin}"
-        )
+    if cell.is_twin and cell.weighting != "fixed":
+        raise UserError(f"grid: {name!r}: a single task has nothing to weigh; use {cell.twin}")
     return cell
