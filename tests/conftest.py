@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -179,12 +180,9 @@ def real_data() -> Path:
     return REAL_DATA
 
 
-@pytest.fixture(scope="session")
-def market_graph(
-    make_market: Callable[[], Market], tmp_path_factory: pytest.TempPathFactory
+def _graph(
+    market: Market, tmp_path_factory: pytest.TempPathFactory, similarities: dict[str, Any]
 ) -> TrainingGraph:
-    """The market with shops, which have no feature, and a node of each type without any edge."""
-    market = make_market()
     items = market.tables["nodes/item"]["id"]
     shops = [f"s{i}" for i in range(4)]
     market.tables["nodes/shop"] = pl.DataFrame({"id": [*shops, "closed"]})
@@ -204,8 +202,26 @@ def market_graph(
     )
     folder = market.write(tmp_path_factory.mktemp("market"))
     target = tmp_path_factory.mktemp("graph")
-    build_graph(folder, BuildSettings(candidate_count=5), target)
+    build_graph(folder, BuildSettings(candidate_count=5, similarities=similarities), target)
     return TrainingGraph(open_store(target))
+
+
+@pytest.fixture(scope="session")
+def market_graph(
+    make_market: Callable[[], Market], tmp_path_factory: pytest.TempPathFactory
+) -> TrainingGraph:
+    """The market with shops, which have no feature, and a node of each type without any edge."""
+    return _graph(make_market(), tmp_path_factory, {})
+
+
+@pytest.fixture(scope="session")
+def similar_graph(
+    make_market: Callable[[], Market], tmp_path_factory: pytest.TempPathFactory
+) -> TrainingGraph:
+    """The same, and users and items that have neighbours in common are joined."""
+    loose = {"min_overlap": 1, "min_degree": 1, "top": 3}
+    similarities = {"peers": {"of": "user", **loose}, "alike": {"of": "item", **loose}}
+    return _graph(make_market(), tmp_path_factory, similarities)
 
 
 @pytest.fixture(scope="session")

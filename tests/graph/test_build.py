@@ -14,7 +14,12 @@ from counterpoint.files import new_folder, sha256_of_file
 from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.store import GraphStore, open_store
 
-SETTINGS = BuildSettings(candidates="uniform", candidate_count=5)
+LOOSE = {"min_overlap": 1, "min_degree": 1, "top": 3}
+SETTINGS = BuildSettings(
+    candidates="uniform",
+    candidate_count=5,
+    similarities={"peers": {"of": "user", **LOOSE}, "alike": {"of": "item", **LOOSE}},
+)
 
 
 def built(market: Any, path: Path) -> GraphStore:

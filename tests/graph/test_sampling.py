@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from counterpoint.graph.sampling import NeighbourSampler, step_key
 from counterpoint.graph.views import View
-from counterpoint.nn.encoders import ENCODERS, EncoderSettings, GraphEncoder
+from counterpoint.nn.encoders import ENCODERS, EncoderSettings, make_encoder
 
 MORE_THAN_ANY_DEGREE = 1000
 
@@ -55,7 +55,7 @@ def test_all_neighbours_give_what_the_whole_graph_gives(market_graph, nodes, kin
     pairs = scored_pairs(market_graph) if masked else None
     torch.manual_seed(0)
     settings = EncoderSettings(width=4, layers=2)
-    encoder = GraphEncoder(kind, market_graph.meta, settings).eval()
+    encoder = make_encoder(kind, market_graph.meta, settings).eval()
     sampler = NeighbourSampler(market_graph, (MORE_THAN_ANY_DEGREE,) * 2)
     if masked:
         nodes = torch.cat([nodes, pairs.flatten()])

@@ -178,7 +178,7 @@ class InfiniteInTraining(SharedBottom):
 
 
 class PenaltyARow(SharedBottom):
-    def penalties(self, representations):
+    def penalties(self, representations, batches):
         return {"size": representations[PAIR].square().sum(1)}
 
 

@@ -4,6 +4,7 @@ from sklearn.metrics import log_loss
 from torch.nn import functional as F
 
 from counterpoint.data.schema import Task, TaskKind
+from counterpoint.errors import UserError
 from counterpoint.models.contract import (
     Model,
     Output,
@@ -87,6 +88,19 @@ def test_shapes_of_node_towers(task, shape):
     assert tower(MANY.float()).shape == shape
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task(kind=TaskKind.REGRESSION, entity="user"),
+        Task(kind=TaskKind.MULTILABEL, entity="user", classes=1),
+        Task(kind=TaskKind.BINARY, entity=("user", "item")),
+    ],
+)
+def test_a_lone_logit_is_not_normalised(task):
+    with pytest.raises(UserError, match=r"normalise_logits: task t has one number a row"):
+        make_towers({"t": task}, 4, 3, normalise=True)
+
+
 def test_each_distinct_view_is_encoded_once(make_tiny, market_step):
     model = make_tiny("shared_bottom", "gcn").eval()
     first, second = market_step(2), market_step(2)
@@ -131,7 +145,7 @@ def test_penalties_of_a_model_come_with_its_logits():
         def parameter_groups(self):
             return {}
 
-        def penalties(self, representations):
+        def penalties(self, representations, batches):
             return {"size": representations["t"].square().mean()}
 
     batch = TaskBatch("t", object(), torch.arange(6), BINARY)

@@ -64,7 +64,7 @@ def test_the_penalty_is_the_expected_number_of_open_connections(model):
     connections = 3 * 3 + 3 * len(TASKS)
     for log_a, number in ((OPEN, connections), (SHUT, 0)):
         set_gates(model, log_a)
-        penalty = model.penalties(model.mix(H))["open_gates"].item()
+        penalty = model.penalties(model.mix(H), {})["open_gates"].item()
         assert penalty == pytest.approx(1e-4 * number)
 
 

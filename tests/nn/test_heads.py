@@ -1,8 +1,9 @@
 import math
 
+import pytest
 import torch
 
-from counterpoint.nn.heads import NodeTower, PairTower, joint_logit
+from counterpoint.nn.heads import NodeTower, NormalisedTower, PairTower, joint_logit
 
 GENERATOR = torch.Generator().manual_seed(0)
 SRC, DST = (torch.randn(6, 4, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
@@ -13,6 +14,28 @@ def test_node_tower_shapes():
     assert NodeTower(4, 3, 1).double()(SRC).shape == (6, 1)
     assert NodeTower(4, 3, 5).double()(SRC).shape == (6, 5)
     assert NodeTower(4, 3, 5).double()(SRC[:0]).shape == (0, 5)
+
+
+def test_normalised_rows_have_length_one_and_bounded_probabilities():
+    for classes, most in ((2, 0.804), (4, 0.514), (20, 0.128)):  # METHODS A.4
+        tower = NormalisedTower(4, 30, classes).double()
+        logits = tower(SRC)
+        torch.testing.assert_close(logits.norm(dim=1), torch.ones(6).double())
+        expected = tower.tower(SRC) / tower.tower(SRC).norm(dim=1, keepdim=True)
+        torch.testing.assert_close(logits, expected)
+        best = -torch.ones(classes) / (classes * (classes - 1)) ** 0.5  # of rows of length 1
+        best[0] = ((classes - 1) / classes) ** 0.5
+        assert float(best.softmax(0)[0]) == pytest.approx(most, abs=5e-4)
+        assert (logits.softmax(1) <= most + 5e-4).all()
+
+
+def test_a_normalised_binary_logit_is_more_than_a_sign():
+    tower = NormalisedTower(4, 30, None).double()
+    found = tower(SRC)
+    assert found.shape == (6,)
+    assert len(found.unique()) == 6
+    two = tower.tower(SRC)
+    torch.testing.assert_close(found, (two[:, 1] - two[:, 0]) / two.norm(dim=1))
 
 
 def test_pair_logit_is_a_dot_product_plus_two_biases():

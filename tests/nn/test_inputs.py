@@ -3,7 +3,13 @@ import torch
 from counterpoint.graph.ops import Csr
 from counterpoint.graph.store import GraphMeta, TypeMeta
 from counterpoint.graph.views import TypeInput, View
-from counterpoint.nn.inputs import EMBEDDING_STD, InputLayer, TypeProjection
+from counterpoint.nn.inputs import (
+    EMBEDDING_STD,
+    InputLayer,
+    TypeFields,
+    TypeProjection,
+    field_count,
+)
 
 WIDTH = 3
 DENSE = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
@@ -50,6 +56,44 @@ def test_without_features_a_node_has_a_small_embedding_of_its_own():
     h = projection(TypeInput(ids, None, None, {}))
     assert torch.equal(h, projection.ids.weight[ids])
     assert abs(projection.ids.weight.std() / EMBEDDING_STD - 1) < 0.1
+
+
+def test_fields_stand_side_by_side():
+    meta = META.model_copy(update={"dense_widths": (1, 1)})
+    fields = TypeFields(meta, WIDTH, count=8)
+    weight = {name: p.detach() for name, p in fields.named_parameters()}
+    torch.nn.init.normal_(fields.dense.bias)
+    found = fields(inputs()).view(4, 8, WIDTH)
+    for n in range(4):
+        for k in range(2):
+            bias = weight["dense.bias"][k * WIDTH : (k + 1) * WIDTH]
+            number = DENSE[n, k] * weight[f"dense.weights.{k}"][0] + bias
+            torch.testing.assert_close(found[n, k], number)
+            assert torch.equal(found[n, 2 + k], weight[f"codes.{k}.weight"][CODES[n, k]])
+        for place, (name, words) in enumerate((("[a:b]", WORDS[n]), ("[a_b]", WORDS[3 - n]))):
+            table = weight[f"bags.{name}.weight"]
+            expected = table[words].mean(0) if words else torch.zeros(WIDTH)
+            torch.testing.assert_close(found[n, 4 + place], expected)
+    assert not found[:, 6:].any()
+
+
+def test_a_vector_is_one_field_and_ids_are_one():
+    assert field_count(META) == 5
+    assert field_count(META.model_copy(update={"dense_widths": (1, 1)})) == 6
+    assert field_count(TypeMeta(name="user", count=3)) == 1
+    fields = TypeFields(META, WIDTH, count=5)
+    expected = DENSE @ fields.dense.weights[0]
+    torch.testing.assert_close(fields(inputs())[:, :WIDTH], expected)
+
+
+def test_fields_begin_at_one_scale():
+    meta = TypeMeta(name="t", count=2, dense=401, dense_widths=(1, 400), vocabularies=(500,))
+    fields = TypeFields(meta, 64, count=3)
+    rows = torch.randn(500, 401, generator=torch.Generator().manual_seed(1))
+    codes = torch.arange(500)[:, None]
+    found = fields(TypeInput(torch.arange(500), rows, codes, {})).view(500, 3, 64)
+    for k in range(3):
+        assert abs(found[:, k].std() / EMBEDDING_STD - 1) < 0.25
 
 
 def test_types_are_put_into_the_order_of_the_view():

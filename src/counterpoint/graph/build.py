@@ -16,6 +16,7 @@ from counterpoint.files import write_json, write_manifest, write_tensors
 from counterpoint.graph.features import encoded_features
 from counterpoint.graph.metapaths import MetaPath, generated_rows
 from counterpoint.graph.negatives import evaluation_candidates
+from counterpoint.graph.similarity import Similarity, with_similarities
 from counterpoint.graph.store import GraphMeta, RelationMeta, TypeMeta
 
 Rows = dict[str, dict[str, pl.DataFrame]]  # task -> split -> rows
@@ -25,13 +26,14 @@ class BuildSettings(Strict):
     """``candidates``: what held-out links are ranked among; ``all`` is the full ranking.
 
     ``auxiliaries`` names those of the data set's auxiliary tasks to keep, None all; ``metapaths``
-    adds auxiliary tasks of its own, by name.
+    adds auxiliary tasks of its own, by name; ``similarities`` adds relations.
     """
 
     candidates: Literal["uniform", "popularity", "all"] = "uniform"
     candidate_count: PositiveInt = 100
     auxiliaries: tuple[Name, ...] | None = None
     metapaths: dict[Name, MetaPath] = Field(default_factory=dict)
+    similarities: dict[Name, Similarity] = Field(default_factory=dict)
     seed: NonNegativeInt = 0
 
 
@@ -268,6 +270,9 @@ def build_graph(
         progress("meta-paths")
         meta, generated = _with_metapaths(meta, flat, train, settings)
         train |= generated
+    if settings.similarities:
+        progress("similarities")
+        meta, flat = with_similarities(meta, flat, settings.similarities)
     progress("rows and candidates")
     for folder_name in ("train", "held_out", "ids"):
         (target / folder_name).mkdir()

@@ -71,8 +71,13 @@ def encoded_features(
         arrays[f"{name}/dense"] = _standardised(np.concatenate(dense, axis=1), fit)
     if codes:
         arrays[f"{name}/codes"] = np.stack(codes, axis=1)
-    width = arrays[f"{name}/dense"].shape[1] if dense else 0
+    widths = tuple(columns.shape[1] for columns in dense)
     meta = TypeMeta(
-        name=name, count=len(table), dense=width, vocabularies=tuple(vocabularies), bags=bags
+        name=name,
+        count=len(table),
+        dense=sum(widths),
+        dense_widths=widths,
+        vocabularies=tuple(vocabularies),
+        bags=bags,
     )
     return meta, arrays

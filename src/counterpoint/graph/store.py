@@ -29,11 +29,15 @@ from counterpoint.files import read_json, read_tensors, verified_digest
 
 
 class TypeMeta(Strict):
-    """One node type: ``dense`` standardised columns, embedded columns, bags of words."""
+    """One node type: ``dense`` standardised columns, embedded columns, bags of words.
+
+    ``dense_widths`` are the numbers of columns of each dense feature, in order.
+    """
 
     name: str
     count: int
     dense: int = 0
+    dense_widths: tuple[int, ...] = ()
     vocabularies: tuple[int, ...] = ()
     bags: dict[str, int] = Field(default_factory=dict)
 
@@ -44,7 +48,10 @@ class TypeMeta(Strict):
 
 
 class RelationMeta(Strict):
-    """One edge type of the flat graph; its place in the list is the edge type's number."""
+    """One edge type of the flat graph; its place in the list is the edge type's number.
+
+    A ``similarity`` joins nodes with neighbours in common, both ways, and has no reverse.
+    """
 
     name: str
     src: str
@@ -52,6 +59,7 @@ class RelationMeta(Strict):
     edges: int
     derived: bool = False
     reverse: bool = False
+    similarity: bool = False
 
 
 class GraphMeta(Strict):

@@ -15,14 +15,16 @@ from counterpoint.models.convolutional import (
     ConvolutionalSNR,
 )
 from counterpoint.models.cross_stitch import CrossStitch
+from counterpoint.models.dephn import DEPHN
 from counterpoint.models.esmm import ESMM
 from counterpoint.models.inline import Inline
 from counterpoint.models.mmoe import MMoE
+from counterpoint.models.mogenet import MoGENet
 from counterpoint.models.ple import PLE
 from counterpoint.models.shared_bottom import SharedBottom
 from counterpoint.models.snr import SNR
 from counterpoint.models.struchis import StrucHIS
-from counterpoint.nn.encoders import ENCODERS, EncoderSettings, GraphEncoder
+from counterpoint.nn.encoders import ENCODERS, EncoderSettings, make_encoder
 
 SINGLE_TASK = "single_task"
 # an encoder, and sharing above it
@@ -35,6 +37,8 @@ COMPOSED: dict[str, type[ComposedModel]] = {
     "snr": SNR,
     "aitm": AITM,
     "esmm": ESMM,
+    "dephn": DEPHN,
+    "mogenet": MoGENet,
 }
 # networks of graph layers, and sharing between these
 BLOCKS: dict[str, type[BlockModel]] = {
@@ -64,7 +68,7 @@ def make_model(
     """A model with fresh parameters from torch's current random state."""
     if architecture in BLOCKS:
         return BLOCKS[architecture](encoder, meta, tasks, encoder_settings, sharing)
-    body = GraphEncoder(encoder, meta, encoder_settings)
+    body = make_encoder(encoder, meta, encoder_settings)
     return COMPOSED[architecture](body, tasks, sharing)
 
 

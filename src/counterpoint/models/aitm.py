@@ -75,8 +75,7 @@ class AITM(ComposedModel):
 
     def last_shared(self) -> nn.Module:
         """The encoder's last layer."""
-        layers = list(self.encoder.layers)
-        return layers[-1] if layers else self.encoder.input
+        return self.encoder.last_layer()
 
     def mix(self, h: Tensor) -> Representations:
         """Each task's z ``[n, width]``, from the top of its funnel down."""

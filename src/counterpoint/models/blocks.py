@@ -59,11 +59,14 @@ class BlockModel(Model):
         self.tasks = dict(tasks)
         self.encoder, self.meta = encoder, meta
         self.width, self.dropout = settings.width, settings.dropout
+        self.representation_width = sharing.width
         self.input = InputLayer(meta, settings.width)
         self.networks = self.count_networks(sharing)
         self.layers, self.exchanges = self.make_layers(settings.layers, sharing)
         self.bottoms = NamedModules({t: bottom(settings.width, sharing.width) for t in tasks})
-        self.towers = make_towers(tasks, sharing.width, sharing.tower_width)
+        self.towers = make_towers(
+            tasks, sharing.width, sharing.tower_width, normalise=sharing.normalise_logits
+        )
 
     @abstractmethod
     def count_networks(self, sharing: SharingSettings) -> int:

@@ -281,6 +281,8 @@ def _forward_mode_agrees_with_differences(case: _Case) -> None:
 
 
 def _pair_factors_give_the_score(case: _Case) -> None:
+    if not case.model.factorised:
+        return
     for task, batch in case.step.batches.items():
         if not case.model.tasks[task].is_pair:
             continue

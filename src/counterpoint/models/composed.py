@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from counterpoint.data.schema import Strict, Task
 from counterpoint.graph.views import View
 from counterpoint.models.contract import Model, Representations, grouped, make_towers
-from counterpoint.nn.encoders import GraphEncoder
+from counterpoint.models.dephn_settings import DEPHNSettings
+from counterpoint.models.mogenet_settings import MoGENetSettings
+from counterpoint.nn.encoders import Encoder
 from counterpoint.nn.named import NamedModules
 
 
@@ -53,7 +55,9 @@ class SharingSettings(Strict):
 
     ``experts`` are MMoE's, and SNR's sub-networks a level. PLE has ``shared_experts`` and for each
     task ``own_experts``; its, Cross-Stitch's and SNR's ``levels`` lie on top of each other.
-    ``gate_penalty`` is what SNR pays for an open connection.
+    ``gate_penalty`` is what SNR pays for an open connection. ``normalise_logits`` gives the rows of
+    node tasks' logits length 1, as the code of InLINE and StrucHIS has it (METHODS A.4). What is
+    one architecture's alone stands under its name.
     """
 
     width: PositiveInt = 32
@@ -63,22 +67,26 @@ class SharingSettings(Strict):
     own_experts: NonNegativeInt = 1
     shared_experts: PositiveInt = 2
     gate_penalty: NonNegativeFloat = 1e-4
+    normalise_logits: bool = False
     inline: InlineSettings = InlineSettings()
     struchis: StrucHISSettings = StrucHISSettings()
+    dephn: DEPHNSettings = DEPHNSettings()
+    mogenet: MoGENetSettings = MoGENetSettings()
 
 
 class ComposedModel(Model):
     """Encoder, ``mix`` of its representation for each task, towers."""
 
     def __init__(
-        self, encoder: GraphEncoder, tasks: Mapping[str, Task], settings: SharingSettings
+        self, encoder: Encoder, tasks: Mapping[str, Task], settings: SharingSettings
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks)
         self.encoder = encoder
+        self.representation_width = settings.width
         self.sharing = self.make_sharing(encoder.width, settings)
         self.private = self.make_private(encoder.width, settings)
-        self.towers = make_towers(tasks, settings.width, settings.tower_width)
+        self.towers = self.make_towers(settings)
 
     @property
     def depth(self) -> int:
@@ -92,6 +100,15 @@ class ComposedModel(Model):
     def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
         """What each task has besides its tower, by task name; here nothing."""
         return NamedModules({})
+
+    def make_towers(self, settings: SharingSettings) -> NamedModules:
+        """A tower a task on what :meth:`mix` gives."""
+        return make_towers(
+            self.tasks,
+            settings.width,
+            settings.tower_width,
+            normalise=settings.normalise_logits,
+        )
 
     @abstractmethod
     def mix(self, h: Tensor) -> Representations:

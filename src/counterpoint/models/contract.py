@@ -9,8 +9,15 @@ from torch import Tensor, nn
 
 from counterpoint.auxiliary.contract import AuxiliaryBatch
 from counterpoint.data.schema import Task, TaskKind
+from counterpoint.errors import UserError
 from counterpoint.graph.views import View
-from counterpoint.nn.heads import NodeTower, PairFactors, PairTower, joint_logit
+from counterpoint.nn.heads import (
+    NodeTower,
+    NormalisedTower,
+    PairFactors,
+    PairTower,
+    joint_logit,
+)
 from counterpoint.nn.named import NamedModules
 
 Representations = dict[str, Tensor]  # task -> [n_out, d]
@@ -59,6 +66,8 @@ class Model(nn.Module, ABC):
 
     tasks: dict[str, Task]
     towers: NamedModules
+    representation_width: int  # of each task's representation
+    factorised: bool = True  # a pair's logit is a product of one vector a side, and biases
 
     @property
     @abstractmethod
@@ -86,8 +95,13 @@ class Model(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, list[str]]:
         """Names of parameters by group; ``shared`` and the towers cover all of them once."""
 
-    def penalties(self, representations: Representations) -> dict[str, Tensor]:
-        """Named penalties, their constant coefficient applied."""
+    def observe(self, step: Step) -> None:
+        """Let buffers take in the rows of a training step that is about to be taken."""
+
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
+        """Named penalties of the batches on one view, their constant coefficient applied."""
         return {}
 
     def condition(self, task: str) -> str | None:
@@ -97,11 +111,16 @@ class Model(nn.Module, ABC):
         """
         return None
 
-    def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
-        """Logits of a batch ``[n]`` or ``[n, C]``."""
+    def logits(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """What the task's tower says of a batch ``[n]`` or ``[n, C]``, whatever its condition."""
         h = representations[batch.task]
         sides = batch.entity.unbind(-1) if self.tasks[batch.task].is_pair else (batch.entity,)
         logits: Tensor = self.towers[batch.task](*(h.index_select(0, rows) for rows in sides))
+        return logits
+
+    def score(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """Logits of a batch ``[n]`` or ``[n, C]``."""
+        logits = self.logits(representations, batch)
         condition = self.condition(batch.task)
         if condition is None:
             return logits
@@ -117,26 +136,56 @@ class Model(nn.Module, ABC):
             key = id(batch.view)
             if key not in encoded:
                 encoded[key] = self.encode(batch.view)
-                penalties.update(self.penalties(encoded[key]))
+                on_view = {t: b for t, b in step.batches.items() if b.view is batch.view}
+                penalties.update(self.penalties(encoded[key], on_view))
             logits[task] = self.score(encoded[key], batch)
             used[task] = encoded[key][task]
         return Output(logits, penalties, used)
 
     def pair_factors(self, h: Tensor, task: str, side: str) -> PairFactors:
-        """Vectors and biases of one side of a pair task's tower, for full rankings and serving."""
+        """Vectors and biases of one side of a pair task's tower, for full rankings and serving.
+
+        Only of a model that is ``factorised``.
+        """
         tower = self.towers[task]
         assert isinstance(tower, PairTower)
         return tower.factors(h, side)
 
 
-def make_towers(tasks: Mapping[str, Task], d_in: int, width: int) -> NamedModules:
-    """A tower a task, by the kind of its entity."""
+def make_towers(
+    tasks: Mapping[str, Task],
+    d_in: int,
+    width: int,
+    *,
+    hidden: bool = True,
+    normalise: bool = False,
+) -> NamedModules:
+    """A tower a task, by the kind of its entity; linear without a hidden layer.
+
+    Raises:
+        UserError: ``normalise`` asks for logits of length 1 where there is no row of them.
+    """
+    if normalise:
+        _refuse_lone_logits(tasks)
+    node_tower = NormalisedTower if normalise else NodeTower
     return NamedModules(
         {
-            name: PairTower(d_in, width) if task.is_pair else NodeTower(d_in, width, task.classes)
+            name: PairTower(d_in, width, hidden)
+            if task.is_pair
+            else node_tower(d_in, width, task.classes, hidden)
             for name, task in tasks.items()
         }
     )
+
+
+def _refuse_lone_logits(tasks: Mapping[str, Task]) -> None:
+    faults = [
+        f"train.sharing.normalise_logits: task {name} has one number a row; leave it off"
+        for name, task in tasks.items()
+        if task.is_pair or task.kind is TaskKind.REGRESSION or task.classes == 1
+    ]
+    if faults:
+        raise UserError(*faults)
 
 
 def grouped(

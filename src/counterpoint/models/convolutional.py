@@ -1,12 +1,14 @@
 """Sharing architectures with stacks of graph layers for experts, as graph papers compare them."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from counterpoint.models.blocks import BlockModel, Convolutions
 from counterpoint.models.composed import InlineSettings, SharingSettings
+from counterpoint.models.contract import Representations, TaskBatch
 from counterpoint.models.inline import Inline
 from counterpoint.nn.exchange import Routing, Stitch, open_gates
 from counterpoint.nn.experts import Gates, mixture
@@ -98,7 +100,9 @@ class ConvolutionalSNR(ConvolutionalModel):
         routed: Tensor = routes(after)
         return routed
 
-    def penalties(self, representations: dict[str, Tensor]) -> dict[str, Tensor]:
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
         """``open_gates``: the expected number of open connections, times ``gate_penalty``."""
         return {"open_gates": self.gate_penalty * open_gates(self)}
 

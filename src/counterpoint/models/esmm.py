@@ -9,7 +9,7 @@ from counterpoint.errors import UserError
 from counterpoint.models.composed import SharingSettings
 from counterpoint.models.funnel import funnel_of
 from counterpoint.models.shared_bottom import SharedBottom
-from counterpoint.nn.encoders import GraphEncoder
+from counterpoint.nn.encoders import Encoder
 
 
 class ESMM(SharedBottom):
@@ -23,7 +23,7 @@ class ESMM(SharedBottom):
     """
 
     def __init__(
-        self, encoder: GraphEncoder, tasks: Mapping[str, Task], settings: SharingSettings
+        self, encoder: Encoder, tasks: Mapping[str, Task], settings: SharingSettings
     ) -> None:
         binary = {name: task for name, task in tasks.items() if task.kind is TaskKind.BINARY}
         funnels = {name: funnel_of(binary, name) for name in binary}

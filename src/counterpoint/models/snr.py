@@ -1,11 +1,13 @@
 """Sub-network routing with transformations, SNR-trans (Ma et al. 2019)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
-from counterpoint.models.contract import Representations
+from counterpoint.models.contract import Representations, TaskBatch
 from counterpoint.nn.exchange import Routing, open_gates
 from counterpoint.nn.experts import SLOPE, Experts
 from counterpoint.nn.named import NamedModules
@@ -56,6 +58,8 @@ class SNR(ComposedModel):
         outputs = self.sharing(h)
         return {task: self.private[task](outputs).squeeze(1) for task in self.tasks}
 
-    def penalties(self, representations: Representations) -> dict[str, Tensor]:
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
         """``open_gates``: the expected number of open connections, times ``gate_penalty``."""
         return {"open_gates": self.gate_penalty * open_gates(self)}

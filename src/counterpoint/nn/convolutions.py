@@ -14,7 +14,7 @@ from counterpoint.graph.views import Block
 HEADS = 2
 
 
-def _degrees(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
+def degrees(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
     """True degrees ``[n_src]`` and those in the block ``[n_dst]``, the latter at least 1.
 
     In float32 at least: in bfloat16, 257 edges are 256.
@@ -36,7 +36,7 @@ class GCN(nn.Module):
 
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
-        degree, sampled = _degrees(block, h)
+        degree, sampled = degrees(block, h)
         scale = (degree + 1).rsqrt()[:, None]
         z = self.linear(h) * scale
         around = copy_sum(block.csr, z)
@@ -163,7 +163,7 @@ class GIN(nn.Module):
     def forward(self, block: Block, h: Tensor) -> Tensor:
         """``[n_src, d_in]`` to ``[n_dst, d_out]``."""
         n_dst = block.csr.n_dst
-        degree, sampled = _degrees(block, h)
+        degree, sampled = degrees(block, h)
         around = copy_sum(block.csr, h) * (degree[:n_dst].sqrt() / sampled)[:, None]
         out: Tensor = self.mlp((1 + self.epsilon) * h[:n_dst] + around)
         return out

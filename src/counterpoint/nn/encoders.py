@@ -1,20 +1,25 @@
 """Encoders: a view to one representation a node."""
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from counterpoint.data.schema import Strict
 from counterpoint.graph.store import GraphMeta
 from counterpoint.graph.views import View
+from counterpoint.nn.collaborative import NGCF, LightGCN
 from counterpoint.nn.convolutions import GAT, GCN, GIN, HGN
+from counterpoint.nn.encoder import Encoder, EncoderSettings
+from counterpoint.nn.field_encoders import BRANCHES, FieldEncoder, InteractionEncoder
 from counterpoint.nn.hgt import HGT
 from counterpoint.nn.inputs import InputLayer
+from counterpoint.nn.mgnn import MGNN
 from counterpoint.nn.relation_attention import RelationAttention
 
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"gcn": GCN, "gat": GAT, "gin": GIN, "hgn": HGN}
 TYPED = ("hgt", "relgat")  # whose layers know the types of nodes
-ENCODERS = ("mlp", *CONVOLUTIONS, *TYPED)
+GRAPH_ENCODERS = ("mlp", *CONVOLUTIONS, *TYPED)
 
 
 def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
@@ -28,14 +33,6 @@ def convolution(kind: str, width: int, meta: GraphMeta) -> nn.Module:
     return HGT(width, width, ends, len(place))
 
 
-class EncoderSettings(Strict):
-    """``layers`` counts convolutions, or for ``mlp`` the hidden layers."""
-
-    width: PositiveInt = 64
-    layers: NonNegativeInt = 2
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-
-
 def advanced(own: Tensor, out: Tensor, dropout: float, *, last: bool, training: bool) -> Tensor:
     """The states after a layer ``[n, d]``: ``own + dropout(ReLU(out))``, or ``own + out`` at last.
 
@@ -44,7 +41,7 @@ def advanced(own: Tensor, out: Tensor, dropout: float, *, last: bool, training: 
     return own + (out if last else F.dropout(F.relu(out), dropout, training))
 
 
-class GraphEncoder(nn.Module):
+class GraphEncoder(Encoder):
     """Input layer, then convolutions with residuals (:func:`advanced`)."""
 
     def __init__(self, kind: str, meta: GraphMeta, settings: EncoderSettings) -> None:
@@ -73,3 +70,23 @@ class GraphEncoder(nn.Module):
             last = number + 1 == len(self.layers)
             h = advanced(own, out, self.dropout, last=last, training=self.training)
         return h
+
+
+OTHERS: dict[str, Callable[[GraphMeta, EncoderSettings], Encoder]] = {
+    "mgnn": MGNN,
+    "ngcf": NGCF,
+    "lightgcn": LightGCN,
+    "fields": FieldEncoder,
+    **{kind: partial(InteractionEncoder, kind) for kind in BRANCHES},
+}
+ENCODERS = (*GRAPH_ENCODERS, *OTHERS)
+
+
+def make_encoder(kind: str, meta: GraphMeta, settings: EncoderSettings) -> Encoder:
+    """A fresh encoder of a kind in :data:`ENCODERS`."""
+    if kind in OTHERS:
+        return OTHERS[kind](meta, settings)
+    return GraphEncoder(kind, meta, settings)
+
+
+__all__ = ["ENCODERS", "Encoder", "EncoderSettings", "GraphEncoder", "make_encoder"]

@@ -1,7 +1,10 @@
 """Node features of every type to one width."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from counterpoint.graph.ops import mean as neighbour_mean
 from counterpoint.graph.store import GraphMeta, TypeMeta
@@ -21,6 +24,8 @@ def small_embedding(rows: int, width: int) -> nn.Embedding:
 class TypeProjection(nn.Module):
     """Inputs of one node type to ``[n, width]``: the sum of what each kind of feature gives."""
 
+    dense: nn.Module | None
+
     def __init__(self, meta: TypeMeta, width: int) -> None:
         super().__init__()
         self.dense = nn.Linear(meta.dense, width) if meta.dense else None
@@ -30,28 +35,87 @@ class TypeProjection(nn.Module):
         )
         self.ids = None if meta.has_features else small_embedding(meta.count, width)
 
-    def forward(self, inputs: TypeInput) -> Tensor:
-        """Sum over features ``[n, width]``."""
-        parts = []
+    def parts(self, inputs: TypeInput) -> list[Tensor]:
+        """What each kind of feature gives."""
+        found = []
         if self.dense is not None:
-            parts.append(self.dense(inputs.dense))
+            found.append(self.dense(inputs.dense))
         if inputs.codes is not None:
-            parts += [table(inputs.codes[:, k]) for k, table in enumerate(self.codes)]
+            found += [table(inputs.codes[:, k]) for k, table in enumerate(self.codes)]
         for name, bag in inputs.bags.items():
             table = self.bags[name]
             assert isinstance(table, nn.Embedding)
-            parts.append(neighbour_mean(bag, table.weight))
+            found.append(neighbour_mean(bag, table.weight))
         if self.ids is not None:
-            parts.append(inputs.of_nodes(self.ids.weight))
+            found.append(inputs.of_nodes(self.ids.weight))
+        return found
+
+    def forward(self, inputs: TypeInput) -> Tensor:
+        """Sum over features ``[n, width]``."""
+        parts = self.parts(inputs)
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
-class InputLayer(nn.Module):
-    """Input features of all node types to ``[n, width]`` in the view's order."""
+def field_count(meta: TypeMeta) -> int:
+    """Number of features of a node type; its ids are one where it has none."""
+    return (len(_dense_widths(meta)) + len(meta.vocabularies) + len(meta.bags)) or 1
 
-    def __init__(self, meta: GraphMeta, width: int) -> None:
+
+def _dense_widths(meta: TypeMeta) -> list[int]:
+    return list(meta.dense_widths) or [meta.dense] * bool(meta.dense)
+
+
+class DenseFields(nn.Module):
+    """Dense features of some ``widths`` to vectors side by side ``[n, len(widths) * width]``.
+
+    A number multiplies its feature's vector, which begins as small as an embedding.
+    """
+
+    def __init__(self, widths: list[int], width: int) -> None:
         super().__init__()
-        self.types = NamedModules({t.name: TypeProjection(t, width) for t in meta.node_types})
+        self.widths = widths
+        self.bias = nn.Parameter(torch.zeros(len(widths) * width))
+        self.weights = nn.ParameterList(
+            EMBEDDING_STD / columns**0.5 * torch.randn(columns, width) for columns in widths
+        )
+
+    def forward(self, dense: Tensor) -> Tensor:
+        """Vectors of all features, side by side."""
+        columns = torch.split(dense, self.widths, dim=1)
+        parts = [x @ weight for x, weight in zip(columns, self.weights, strict=True)]
+        return torch.cat(parts, dim=1) + self.bias
+
+
+class TypeFields(TypeProjection):
+    """Inputs of one node type to ``[n, count * width]``: a vector a feature, side by side.
+
+    A type with fewer features than ``count`` leaves the rest zero.
+    """
+
+    def __init__(self, meta: TypeMeta, width: int, count: int) -> None:
+        super().__init__(meta, width)
+        self.missing = (count - field_count(meta)) * width
+        self.dense = DenseFields(_dense_widths(meta), width) if meta.dense else None
+
+    def forward(self, inputs: TypeInput) -> Tensor:
+        """Features side by side ``[n, count * width]``."""
+        return pad(torch.cat(self.parts(inputs), dim=1), (0, self.missing))
+
+
+class InputLayer(nn.Module):
+    """Input features of all node types to ``[n, width]`` in the view's order.
+
+    ``make`` gives the module of a type: the sum of its features unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        meta: GraphMeta,
+        width: int,
+        make: Callable[[TypeMeta, int], nn.Module] = TypeProjection,
+    ) -> None:
+        super().__init__()
+        self.types = NamedModules({t.name: make(t, width) for t in meta.node_types})
 
     def forward(self, view: View) -> Tensor:
         """Hidden states of the first block's sources ``[n, width]``."""

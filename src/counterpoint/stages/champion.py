@@ -104,14 +104,14 @@ def _bundle_ranks(
     import torch
 
     from counterpoint.nn.heads import PairFactors
-    from counterpoint.training.scoring import ranks
+    from counterpoint.training.scoring import ranks, scores_of_factors
 
     sides = []
     for side, node_type in zip(("src", "dst"), store.meta.tasks[name].node_types, strict=True):
         rows = bundle.ids[node_type].rows(store.ids(node_type))
         vector, bias = (taken(bundle.tensors[f"{name}.{side}{end}"], rows) for end in ("", "_bias"))
         sides.append(PairFactors(torch.from_numpy(vector), torch.from_numpy(bias)))
-    return ranks(store, name, pairs, *sides)
+    return ranks(store, name, pairs, scores_of_factors(*sides))
 
 
 def entity_frame(store: GraphStore, task: Task, entity: np.ndarray) -> "pd.DataFrame":

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from counterpoint.data.schema import Task
+from counterpoint.errors import UserError
 from counterpoint.files import sha256_of_file
 from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
@@ -15,29 +16,29 @@ from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
 from counterpoint.registry.identity import entity_hashes
 from counterpoint.training.batches import flat_entities
 from counterpoint.training.cell import JOINT, Run
-from counterpoint.training.scoring import full_representations
+from counterpoint.training.scoring import full_representations, pair_factors_of
 
 EXAMPLES = 5  # a task: enough to notice a bundle that does not score what training scored
 
 
-def _type_rows(store: GraphStore, node_type: str, h: torch.Tensor) -> torch.Tensor:
-    start = store.meta.offsets[node_type]
-    return h[start : start + store.meta.count(node_type)]
-
-
 @torch.no_grad()
 def _head(
-    store: GraphStore, model: Model, representations: Representations, name: str, task: Task
+    graph: TrainingGraph, model: Model, representations: Representations, name: str, task: Task
 ) -> DotHead | LinearHead:
-    h = representations[name]
+    h, store = representations[name], graph.store
     if not task.is_pair:
-        logits = model.towers[name](_type_rows(store, task.node_types[0], h))
-        logits = logits.view(len(logits), -1).numpy()
+        (node_type,) = task.node_types
+        first, count = store.meta.offsets[node_type], store.meta.count(node_type)
+        rows = torch.arange(first, first + count)
+        batch = TaskBatch(name, graph.view(0), rows, torch.zeros(count))
+        logits = model.logits(representations, batch).view(count, -1).numpy()
         return LinearHead(task.kind, task.node_types, logits, model.condition(name))
-    src, dst = (
-        model.pair_factors(_type_rows(store, node_type, h), name, side)
-        for side, node_type in zip(("src", "dst"), task.node_types, strict=True)
-    )
+    if not model.factorised:
+        raise UserError(
+            f"register: task {name}: the model scores its pairs one by one, which a bundle of "
+            "vectors cannot; take the cell out of the grid, or stop after evaluate"
+        )
+    src, dst = pair_factors_of(model, graph, h, name)
     return DotHead(
         task.kind,
         task.node_types,
@@ -101,7 +102,7 @@ def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
     ]
     write_bundle(
         target,
-        {name: _head(store, model, representations, name, t) for name, t in tasks.items()},
+        {name: _head(graph, model, representations, name, t) for name, t in tasks.items()},
         ids,
         examples,
         trained_on={name: trained_rows(store, name, ids) for name in tasks},

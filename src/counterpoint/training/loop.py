@@ -99,7 +99,7 @@ class Trainer:
             self.weighting: Weighting = weighting.to(graph.device)
             hints = None
             if weighting.hints is not None:
-                width = settings.sharing.width
+                width = model.representation_width
                 hints = make_hints(graph.store, self.tasks, width, weighting.hints)
         _check_fanouts(settings, self.model.depth)
         self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
@@ -181,6 +181,7 @@ class Trainer:
         steps = self.batches.epoch(epoch, self.model.depth, meta=self.weighting.meta_rows)
         for number, step in enumerate(steps):
             torch.manual_seed(step_key(self.seed, epoch, number))  # dropout of this step
+            self.model.observe(step)
             taken = epoch * self.batches.steps + number
             found = conflicts(self._problem(step, epoch)) if every and taken % every == 0 else {}
             decision = self.take_step(step, epoch)

@@ -60,6 +60,7 @@ def test_ranks_are_what_a_model_with_these_scores_would_get(
 
     class Model:
         tasks = store.meta.tasks
+        factorised = True
 
         def pair_factors(self, h, task, side):
             vector = torch.eye(4) if side == "src" else torch.from_numpy(dense.T.copy())

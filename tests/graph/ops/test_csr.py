@@ -56,3 +56,16 @@ def test_to_its_own_device_keeps_what_was_made(csr):
 def test_refuses_bad_ids(src, dst, message):
     with pytest.raises(ValueError, match=message):
         Csr.from_edges(src, dst, n_src=3, n_dst=2)
+
+
+def test_distinct_takes_parallel_edges_once():
+    src, dst = ids(1, 0, 1, 1, 2, 1), ids(0, 0, 0, 1, 1, 1)
+    csr, _ = Csr.from_edges(src, dst, n_src=3, n_dst=3)
+    for order in (ids(0, 1, 2, 3, 4, 5), ids(2, 0, 1, 5, 4, 3)):  # the runs in any order
+        some = Csr(csr.indptr, csr.indices[order], 3).distinct()
+        assert some.indptr.tolist() == [0, 2, 4, 4]
+        found = set(zip(some.dst.tolist(), some.indices.tolist(), strict=True))
+        assert found == {(0, 0), (0, 1), (1, 1), (1, 2)}
+        assert some.distinct() is some
+    empty = Csr(ids(0, 0), ids(), 2)
+    assert empty.distinct() is empty

@@ -111,6 +111,16 @@ class Csr:
             kept.__dict__["transpose"] = Transpose(indptr, whole.indices[still], order)
         return kept
 
+    def distinct(self) -> Csr:
+        """Return the adjacency with edges between the same two ends taken once."""
+        key = self.dst * self.n_src + self.indices
+        # in order already, unless somebody has shuffled the runs
+        ordered = bool((key[1:] >= key[:-1]).all())
+        order = self.positions if ordered else torch.argsort(key, stable=True)
+        again = torch.zeros(self.n_edges, dtype=torch.bool, device=key.device)
+        again[order[1:]] = key[order[1:]] == key[order[:-1]]
+        return self.kept(~again) if bool(again.any()) else self
+
 
 def _offsets(ids: Tensor, n: int) -> Tensor:
     """Where the run of each of n ids begins once ids ``[E]`` are sorted: ``[n + 1]``."""

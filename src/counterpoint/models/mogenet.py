@@ -1,0 +1,200 @@
+"""Mixture of graph-enhanced experts, MoGENet (METHODS C.3 and C.4)."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from counterpoint.data.schema import Task
+from counterpoint.models.composed import ComposedModel, SharingSettings
+from counterpoint.models.contract import Representations, TaskBatch
+from counterpoint.models.mogenet_settings import Kappa
+from counterpoint.nn.experts import SLOPE, Experts, Gates, mixture
+from counterpoint.nn.named import NamedModules
+
+CHANNELS = 2  # what the graph says of a node: its neighbours', and its peers' part
+
+
+class Joined(nn.Module):
+    """kappa: vectors of the two sides of a pair, ``[n, ..., d]`` each, to one."""
+
+    def __init__(self, kappa: Kappa, width: int) -> None:
+        super().__init__()
+        self.kappa = kappa
+        self.width = 2 * width if kappa == "concat" else width
+        self.linear = nn.Linear(2 * width, width) if kappa == "mlp" else None
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """``a * b``, ``a + b``, ``[a || b]`` or ``LeakyReLU([a || b] W + w)``."""
+        if self.kappa == "product":
+            return a * b
+        if self.kappa == "add":
+            return a + b
+        both = torch.cat([a, b], dim=-1)
+        return both if self.linear is None else F.leaky_relu(self.linear(both), SLOPE)
+
+
+class GraphExperts(nn.Module):
+    """Experts of the tasks on pairs, or on nodes: ``f^n(x) || Z^n``, mixed by a gate.
+
+    For a pair x is both sides' features and Z the four joins of their two channels, in the order
+    (u, i), (u, i'), (u', i), (u', i') with ' for the similarity graph. For a node Z is its two.
+    """
+
+    def __init__(self, sides: int, width: int, settings: SharingSettings) -> None:
+        super().__init__()
+        own = settings.mogenet
+        self.sides, self.count = sides, CHANNELS**sides
+        self.graph_experts = min(own.graph_experts, self.count)
+        channels = range(1, 1 + CHANNELS)  # of a part: after the features
+        self.chosen = list(product(channels, repeat=sides))[: self.graph_experts]
+        inputs = [sides * width] + [settings.width] * (own.layers - 1)
+        self.perceptrons = nn.Sequential(
+            *(Experts(self.count, d_in, settings.width) for d_in in inputs)
+        )
+        joined = sides == 2 and self.graph_experts > 0
+        self.joined = Joined(own.kappa, width) if joined else None
+        of_graph = width if self.joined is None else self.joined.width
+        self.width = settings.width + of_graph * (self.graph_experts > 0)
+
+    def forward(self, parts: Sequence[Tensor], gates: Tensor) -> Tensor:
+        """``[n, width]`` for the parts ``[n, 3, d]`` of each side and gates ``[n, experts]``."""
+        x = torch.cat([part[:, 0] for part in parts], dim=1)
+        mixed = mixture(gates, self.perceptrons(x))
+        if not self.graph_experts:
+            return mixed
+        of_graph = torch.stack(self._graph(parts), dim=1)
+        return torch.cat([mixed, mixture(gates[:, : self.graph_experts], of_graph)], dim=1)
+
+    def _graph(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Z, as much of it as experts carry."""
+        found = []
+        for chosen in list(product(range(1, 1 + CHANNELS), repeat=self.sides))[
+            : self.graph_experts
+        ]:
+            sides = [part[:, channel] for part, channel in zip(parts, chosen, strict=True)]
+            found.append(sides[0] if self.joined is None else self.joined(*sides))
+        return found
+
+
+class MoGENet(ComposedModel):
+    """Graph-enhanced experts on the entity scored, a gate and an output vector a task (eq. 3-4).
+
+    The encoder ``mgnn`` gives features and channels; the representation of another serves as all
+    three. Pairs are scored one by one: gates and experts see both sides. The cooperative loss
+    (eq. 7) is a penalty, ``-balance * mean over rows of sum_{n < m} g_n g_m``, for each task.
+    """
+
+    factorised = False
+    sharing: nn.ModuleDict
+
+    def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:
+        """Experts for the tasks on nodes, and for those on pairs."""
+        self.settings, self.representation_width = settings.mogenet, d_in
+        self.part_width = d_in // (self.encoder.channels or 1)
+        kinds = {_entity(task): len(task.node_types) for task in self.tasks.values()}
+        return nn.ModuleDict(
+            {kind: GraphExperts(sides, self.part_width, settings) for kind, sides in kinds.items()}
+        )
+
+    def make_private(self, d_in: int, settings: SharingSettings) -> NamedModules:
+        """A gate a task on the features of its entity."""
+        return NamedModules(
+            {
+                name: gate_network(
+                    len(task.node_types) * self.part_width,
+                    self.settings.gate_layers,
+                    self.experts(name).count,
+                )
+                for name, task in self.tasks.items()
+            }
+        )
+
+    def make_towers(self, settings: SharingSettings) -> NamedModules:
+        """An output vector a task; a shared one serves the tasks of equal entity and classes."""
+        outputs = {
+            name: nn.Linear(self.experts(name).width, task.classes or 1)
+            for name, task in self.tasks.items()
+        }
+        if self.settings.output == "own":
+            return NamedModules(outputs)
+        self.sharing["outputs"] = nn.ModuleDict(
+            {_output_kind(task): outputs[name] for name, task in self.tasks.items()}
+        )
+        return NamedModules({})
+
+    def owned(self, task: str) -> list[nn.Module]:
+        """The gate, and the output vector if it is the task's own."""
+        own = [self.towers[task]] if task in self.towers.names else []
+        return [self.private[task], *own]
+
+    def mix(self, h: Tensor) -> Representations:
+        """The encoder's representation for every task; tasks differ where entities are scored."""
+        return dict.fromkeys(self.tasks, h)
+
+    def logits(self, representations: Representations, batch: TaskBatch) -> Tensor:
+        """Logits of a batch ``[n]`` or ``[n, C]``."""
+        task, sides = self.tasks[batch.task], self._sides(representations, batch)
+        mixed = self.experts(batch.task)(sides, self._gates(batch.task, sides))
+        if self.settings.output == "own":
+            output = self.towers[batch.task]
+        else:
+            output = self.sharing["outputs"].get_submodule(_output_kind(task))
+        found: Tensor = output(mixed)
+        return found.squeeze(-1) if task.classes is None else found
+
+    def penalties(
+        self, representations: Representations, batches: Mapping[str, TaskBatch]
+    ) -> dict[str, Tensor]:
+        """``balance:<task>``: the cooperative loss, least for uniform gates."""
+        found: dict[str, Tensor] = {}
+        for name, batch in batches.items():
+            if self.settings.balance:
+                gates = self._gates(name, self._sides(representations, batch))
+                found[f"balance:{name}"] = -self.settings.balance * self._agreement(gates)
+        return found
+
+    def _agreement(self, gates: Tensor) -> Tensor:
+        """``sum_{n < m} g_n g_m = (1 - |g|^2) / 2`` in the mean of rows, or of their mean gate."""
+        rows = max(len(gates), 1)
+        if self.settings.balanced == "batch":
+            return (1 - (gates.sum(0) / rows).square().sum()) / 2
+        return (1 - gates.square().sum(1)).sum() / (2 * rows)
+
+    def _sides(self, representations: Representations, batch: TaskBatch) -> list[Tensor]:
+        """Features and channels ``[n, 3, d]`` of each entity of a row."""
+        h = representations[batch.task]
+        columns = batch.entity.unbind(-1) if batch.entity.ndim == 2 else (batch.entity,)
+        return [
+            h[rows].view(len(rows), -1, self.part_width).expand(-1, 1 + CHANNELS, -1)
+            for rows in columns
+        ]
+
+    def _gates(self, task: str, sides: Sequence[Tensor]) -> Tensor:
+        gates: Tensor = self.private[task](torch.cat([side[:, 0] for side in sides], dim=1))
+        return gates
+
+    def experts(self, task: str) -> GraphExperts:
+        """The experts of a task's kind of entity."""
+        found = self.sharing[_entity(self.tasks[task])]
+        assert isinstance(found, GraphExperts)
+        return found
+
+
+def gate_network(d_in: int, widths: Sequence[int], experts: int) -> nn.Sequential:
+    """Hidden layers with leaky ReLUs, then a softmax over experts, uniform at the start."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(d_in, width), nn.LeakyReLU(SLOPE)]
+        d_in = width
+    return nn.Sequential(*layers, Gates(d_in, experts))
+
+
+def _entity(task: Task) -> str:
+    return "pair" if task.is_pair else "node"
+
+
+def _output_kind(task: Task) -> str:
+    return f"{_entity(task)}-{task.classes or 1}"
