@@ -139,3 +139,18 @@ def test_user_errors_print_every_line(
     monkeypatch.setattr("counterpoint.cli.app", two)
     assert called(monkeypatch) == 2
     assert capsys.readouterr().err == "a.yaml: first\na.yaml: second\n"
+
+
+def test_planting_replaces_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("counterpoint.data.planted.generate", lambda *_: None)
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    full.mkdir()
+    empty.mkdir()
+    (full / "dataset.yaml").write_text("mine")
+    for target in (full, full / "dataset.yaml"):
+        assert called(monkeypatch, "data", "plant", "tiny", "--to", str(target)) == 2
+        assert f"{target}: there already; name another folder" in capsys.readouterr().err
+    assert (full / "dataset.yaml").read_text() == "mine"
+    assert called(monkeypatch, "data", "plant", "tiny", "--to", str(empty)) == 0

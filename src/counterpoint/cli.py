@@ -141,6 +141,8 @@ def data_plant(
     from counterpoint.data.planted import generate, planted_preset
     from counterpoint.files import new_folder
 
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise UserError(f"{target}: there already; name another folder, or delete it")
     chosen = dict(dial.partition("=")[::2] for dial in dials or [])
     with new_folder(target) as scratch, _Progress(f"planting {preset}"):
         generate(planted_preset(preset, **chosen), scratch)

@@ -42,8 +42,11 @@ def monitor(
     the average one of its type. Writes drift.json and drift.html into the folder ``target``.
 
     Raises:
-        UserError: no such version or folder, or something stored is not what it was.
+        UserError: no such version or folder, something stored is not what it was, or ``target``
+            is a folder of something else.
     """
+    if target.exists() and not (target / DRIFT_JSON).is_file():
+        raise UserError(f"{target}: there already, and no folder of a comparison; name another")
     number = int(resolved(tracking, read_log(tracking, model), version).version)
     bundle, reference = load_version(tracking, model, number), _reference(tracking, model, number)
     folder, store = open_folder(data), open_store(graph)
