@@ -124,12 +124,16 @@ def make_cell(folder: Path, name: str) -> CellRecord:
     )
 
 
+def write_card(folder: Path, **content: Any) -> None:
+    write_json(folder / "card.json", content)
+    write_manifest(folder)
+
+
 def make_candidate(folder: Path, cell: str, verdict: str, shift: float) -> CandidateRecord:
     folder.mkdir(parents=True, exist_ok=True)
     card = folder / f"{cell}-card"
     card.mkdir(exist_ok=True)
-    write_json(card / "card.json", {"cell": cell, "verdict": {"decision": verdict}})
-    write_manifest(card)
+    write_card(card, cell=cell, verdict={"decision": verdict}, lineage={})
     report = folder / f"{cell}.html"
     report.write_text(f"<p>{cell}: {verdict}</p>")
     return CandidateRecord(

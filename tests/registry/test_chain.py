@@ -13,7 +13,7 @@ from counterpoint.registry.records import RegistrySettings
 from counterpoint.registry.register import register
 from counterpoint.registry.verification import model_faults
 
-from .conftest import make_record
+from .conftest import make_record, write_card
 
 MODEL = "chained"
 
@@ -52,8 +52,13 @@ def registered(tracking, checkout, tmp_path_factory):
     lineage = {
         **digests,
         "git_commit": commit.stdout.strip(),
+        "git_dirty": "false",
+        "remote": "https://me:secret@host/x",
         **{f"run.{cell.name}": cell.digest for cell in cells},
     }
+    for candidate in record.candidates:
+        decision = {"decision": candidate.verdict}
+        write_card(candidate.card, verdict=decision, lineage=lineage)
     settings = RegistrySettings(work=work, tracking_uri=tracking.uri, model=MODEL, experiment=MODEL)
     record = replace(record, cells=cells, lineage=lineage)
     register(record, settings, work / "registration" / "receipt.json")
@@ -149,6 +154,63 @@ def test_a_deleted_run_is_a_break(tracking, work, checkout):
         assert states(tracking, work, checkout, "2")[0]["run in MLflow"] == "broken"
     finally:
         tracking.client.restore_run(run)
+
+
+@pytest.fixture
+def tag(tracking):
+    """Set a tag of version 1, or remove it; all are put back afterwards."""
+    client = tracking.client
+    before = client.get_model_version(MODEL, "1").tags
+
+    def change(key, value):
+        if value is None:
+            client.delete_model_version_tag(MODEL, "1", f"counterpoint.{key}")
+        else:
+            client.set_model_version_tag(MODEL, "1", f"counterpoint.{key}", value)
+
+    yield change
+    for key, value in before.items():
+        client.set_model_version_tag(MODEL, "1", key, value)
+
+
+def test_a_tag_that_was_edited_is_named(tracking, tmp_path, tag):
+    """Where no work folder can say so."""
+    tag("data_digest", "f" * 64)
+    tag("git_dirty", None)
+    found, broken = states(tracking, tmp_path / "nowhere", tmp_path)
+    assert [name for name, state in found.items() if state == "broken"] == ["version"]
+    assert broken.fault.startswith(f"chained version 1: tagged {'f' * 64}, but its card says ")
+    assert broken.fault.endswith("; find out who changed the tag data_digest")
+    assert model_faults(tracking, MODEL) == [
+        broken.fault,
+        "chained version 1: tagged None, but its card says false; "
+        "find out who changed the tag git_dirty",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "link"),
+    [
+        ("data_digest", "data"),
+        ("model_digest", "weights"),
+        ("report_digest", "report"),
+        ("bundle_digest", "version"),
+    ],
+)
+def test_a_link_without_its_tag_is_broken(tracking, tmp_path, tag, key, link):
+    tag(key, None)
+    found, broken = states(tracking, tmp_path / "nowhere", tmp_path)
+    assert broken.name == link
+    assert broken.fault == f"no tag of {link}; find out who removed it"
+    assert found[link] == "broken"
+
+
+def test_a_commit_is_not_all_of_the_code_where_files_had_changed(tracking, work, checkout, tag):
+    assert states(tracking, work, checkout)[0]["code"] == "whole"
+    tag("git_dirty", "true")
+    _, links = verified_chain(tracking, MODEL, 1, work, checkout)
+    code = next(link for link in links if link.name == "code")
+    assert (code.state, code.fault) == ("not here", "git, with changes that no commit holds")
 
 
 def test_what_is_listed_and_shown(tracking, registered):

@@ -1,11 +1,12 @@
 """The chain behind a version: data → graph → code → configuration → run → metrics → version.
 
 Every link is a digest that the version states as a tag. Verifying rehashes what can be reached:
-what the registry stores always, the artefact folders where the work folder has them.
+what the registry stores always, the artefact folders where the work folder has them. That the
+tags of the lineage are what the stored card says is part of the last link.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from counterpoint.registry.runs import DIGEST
 from counterpoint.registry.tracking import PREFIX, Tracking
 from counterpoint.registry.verification import version_faults
 
+DIRTY = "git, with changes that no commit holds"
+_NOT_ALWAYS = ("validation", "code")  # where they were, the card says so
 State = Literal["stated", "whole", "not here", "broken"]
 # "gone" is broken or not here, which depends on whose work folder it is
 Finding = tuple[State | Literal["gone"], str | None]
@@ -78,11 +81,12 @@ def _links(
     cell = tags.get("cell", "")
     run = work / "runs" / cell
     weights = run / f"seed-{tags.get('seed')}" / "joint.safetensors"
+    code = DIRTY if tags.get("git_dirty") == "true" else "git"
     stated = [
         ("data", tags.get("data_digest"), work / "data"),
         ("validation", tags.get("validation_digest"), work / "validation"),
         ("graph", tags.get("graph_digest"), work / "graph"),
-        ("code", tags.get("git_commit"), "git"),
+        ("code", tags.get("git_commit"), code),
         ("configuration", tags.get("config_digest"), run / "config.json"),
         ("run", tags.get(f"run.{cell}"), run),
         ("weights", tags.get("model_digest"), weights),
@@ -91,7 +95,11 @@ def _links(
         ("report", tags.get("report_digest"), work / "evaluation" / "report.html"),
         ("version", tags.get("bundle_digest"), f"models:/{model}/{version}"),
     ]
-    return [Link(name, digest, str(place)) for name, digest, place in stated if digest]
+    return [
+        Link(name, digest or "", str(place))
+        for name, digest, place in stated
+        if digest or name not in _NOT_ALWAYS
+    ]
 
 
 def _is_of_receipt(work: Path, model: str, version: int) -> bool:
@@ -103,10 +111,14 @@ def _is_of_receipt(work: Path, model: str, version: int) -> bool:
 
 
 def _verified(link: Link, check: Callable[[Link], Finding], ours: bool) -> Link:
+    if not link.stated:
+        return replace(
+            link, state="broken", fault=f"no tag of {link.name}; find out who removed it"
+        )
     state, fault = check(link)
     if state == "gone":
         state = "broken" if ours else "not here"
-    return Link(link.name, link.stated, link.place, state, fault)
+    return replace(link, state=state, fault=fault)
 
 
 def _on_disk(link: Link) -> Finding:
@@ -135,6 +147,8 @@ def _is_of_manifest(file: Path, digest: str) -> bool:
 
 
 def _commit(checkout: Path, link: Link) -> Finding:
+    if link.place == DIRTY:
+        return "not here", DIRTY
     if commit_is_known(checkout, link.stated):
         return "whole", None
     return "not here", f"{checkout}: no repository that has this commit"

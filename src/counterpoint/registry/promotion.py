@@ -176,7 +176,7 @@ def _refusals(
     return refusals
 
 
-def _working_bundle(tracking: Tracking, model: str, version: int) -> Bundle:
+def _working_bundle(tracking: Tracking, model: str, version: int | str) -> Bundle:
     """The stored bundle, rehashed, and scoring its examples as training did."""
     bundle = load_version(tracking, model, version)
     raise_faults([f"{model} version {version}: {fault}" for fault in example_faults(bundle)])

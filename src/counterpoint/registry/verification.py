@@ -1,14 +1,15 @@
 """Whether a registered model is what it was: its log, its aliases, every stored version."""
 
 from counterpoint.errors import UserError
+from counterpoint.files import read_json
 from counterpoint.registry.moves import read_log
 from counterpoint.registry.promotion import alias_differences
 from counterpoint.registry.scores import example_faults
-from counterpoint.registry.tracking import PREFIX, Tracking
+from counterpoint.registry.tracking import PREFIX, Tracking, redacted
 from counterpoint.registry.versions import (
     aliases,
-    card_verdict,
     load_version,
+    stored_card,
     version_numbers,
     version_of,
 )
@@ -40,7 +41,10 @@ def model_faults(tracking: Tracking, model: str) -> list[str]:
 
 
 def version_faults(tracking: Tracking, model: str, version: int) -> list[str]:
-    """A line for each stored file of a version that is lost, changed or does not score."""
+    """A line for each stored file of a version that is lost, changed or does not score.
+
+    And for each tag that is not what the stored card says: whoever may write tags can change them.
+    """
     faults: list[str] = []
     try:
         bundle = load_version(tracking, model, version)
@@ -48,13 +52,16 @@ def version_faults(tracking: Tracking, model: str, version: int) -> list[str]:
     except UserError as fault:
         faults += fault.faults
     try:
-        card = card_verdict(tracking, model, version)
-        stated = version_of(tracking, model, version).tags.get(f"{PREFIX}verdict")
-        if stated != card:
-            faults.append(
-                f"{model} version {version}: tagged {stated}, but its card says {card}; "
-                "find out who changed the tag"
-            )
+        with stored_card(tracking, model, version) as folder:
+            card = read_json(folder / "card.json")
+        tags = version_of(tracking, model, version).tags
+        said = {"verdict": card["verdict"]["decision"], **card["lineage"]}
+        faults += [
+            f"{model} version {version}: tagged {tags.get(PREFIX + key)}, but its card says "
+            f"{redacted(value)}; find out who changed the tag {key}"
+            for key, value in said.items()
+            if tags.get(PREFIX + key) != redacted(value)
+        ]
     except UserError as fault:
         faults += fault.faults
     return faults
