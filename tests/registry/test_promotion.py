@@ -212,7 +212,7 @@ def test_a_promotion_that_does_not_score_is_taken_back(registry, monkeypatch):
 
     def broken_through_the_alias(tracking, model, version):
         checked.append(version)
-        if checked == [2, 2]:
+        if checked == [2, "champion"]:
             raise UserError("lost")
         return working(tracking, model, version)
 
@@ -224,6 +224,51 @@ def test_a_promotion_that_does_not_score_is_taken_back(registry, monkeypatch):
     log = read_log(registry, MODEL)
     assert [move.action for move in log.moves] == ["promote", "promote", "rollback"]
     assert log.rolled_back == {2: "version 2 does not score: lost"}
+
+
+def lost_alias(registry, monkeypatch, then=lambda: None):
+    """Someone deletes the alias after the next repair, and does ``then``."""
+
+    def repaired(tracking, model):
+        monkeypatch.setattr(promotion, "repair", repair)
+        repair(tracking, model)
+        registry.client.delete_registered_model_alias(model, "champion")
+        then()
+
+    monkeypatch.setattr(promotion, "repair", repaired)
+
+
+def test_a_promotion_without_its_alias_is_taken_back(registry, monkeypatch):
+    promote(registry, MODEL, 1, expect_champion=None)
+    lost_alias(registry, monkeypatch)
+    with pytest.raises(UserError) as raised:
+        promote(registry, MODEL, 2, expect_champion=1, judge=PASSING)
+    missing, back = raised.value.faults
+    assert missing.endswith("model 'market' has no version champion; it has 1, 2, 3, 4")
+    assert back == "version 1 is champion again"
+    assert aliases(registry, MODEL) == {"champion": 1}
+    assert versions_of_moves(registry) == [1, 2, 1]
+
+
+def test_a_first_champion_without_its_alias_is_said_and_stays(registry, monkeypatch):
+    lost_alias(registry, monkeypatch)
+    with pytest.raises(UserError, match="has no version champion"):
+        promote(registry, MODEL, 2, expect_champion=None)
+    assert versions_of_moves(registry) == [2]
+    assert repair(registry, MODEL) == {"champion": 2}
+
+
+def test_nobody_elses_move_is_taken_back(registry, monkeypatch):
+    promote(registry, MODEL, 1, expect_champion=None)
+
+    def the_other():
+        promote(registry, MODEL, 3, expect_champion=2, judge=PASSING, override_reason="faster")
+        registry.client.delete_registered_model_alias(MODEL, "champion")
+
+    lost_alias(registry, monkeypatch, the_other)
+    with pytest.raises(UserError, match=r"made version 3 champion .* meanwhile; look at it"):
+        promote(registry, MODEL, 2, expect_champion=1, judge=PASSING)
+    assert versions_of_moves(registry) == [1, 2, 3]
 
 
 def test_rollback_restores_previous_and_marks_the_version(registry):

@@ -209,20 +209,24 @@ def _move(
     )
     append(tracking, log.model, move)
     repair(tracking, log.model)
-    _smoke(tracking, log.model, move)
+    _smoke(tracking, log, move)
     return move
 
 
-def _smoke(tracking: Tracking, model: str, move: Move) -> None:
+def _smoke(tracking: Tracking, log: Log, move: Move) -> None:
     """Score through the alias as a server would; a promotion that cannot is taken back.
+
+    ``log`` is the one before the move. If somebody has moved the champion since, nothing is taken
+    back, as the number after the move's is theirs; nor is a first champion, which followed none.
 
     Raises:
         UserError: it cannot be scored through the alias.
     """
     try:
-        _working_bundle(tracking, model, aliases(tracking, model).get(CHAMPION, move.version))
+        _working_bundle(tracking, log.model, CHAMPION)
     except UserError as fault:
         if move.action == "promote" and move.before is not None:
-            rollback(tracking, model, f"version {move.version} does not score: {fault}")
+            ours, why = [*log.moves, move], f"version {move.version} does not score: {fault}"
+            _move(tracking, Log(log.model, ours), "rollback", move.before, why)
             raise UserError(*fault.faults, f"version {move.before} is champion again") from None
         raise
