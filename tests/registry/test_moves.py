@@ -99,6 +99,14 @@ def test_a_changed_entry_and_a_gap_are_noticed():
     assert Log("m", [forged, two, three]).faults() == ["m: move 1 was changed after it was written"]
 
 
+def test_who_changes_or_deletes_the_last_entry_is_not_noticed():
+    """The limit that docs/registry.md states: nothing follows the last entry."""
+    one, two = chain(move(1, 1), move(2, 2, before=1))
+    assert Log("m", [one, two.model_copy(update={"version": 3})]).faults() == []
+    assert Log("m", [one]).faults() == []
+    assert Log("m", []).faults() == []
+
+
 def test_what_is_no_entry_is_one_clear_line(tracking, model):
     tracking.client.create_registered_model(f"{model}.move.000001")
     with pytest.raises(UserError, match=r"move.000001: not an entry that Counterpoint wrote"):

@@ -6,8 +6,8 @@ model of its own, without versions, named after the model and the number of the 
 try to write move 7 the store lets one through and turns the others away. The aliases ``champion``
 and ``previous`` are read off the log and can be repaired from it at any time.
 
-An entry states the digest of the one before it, so that a changed entry and a gap are noticed.
-Whoever deletes the last entry of all is not.
+An entry states the digest of the one before it: a changed entry and a gap before the last are
+noticed. Who changes or deletes the last entry is not.
 """
 
 import re
