@@ -1,7 +1,7 @@
 """Identities of scored entities: 64 bits of their external ids, the same in every data set.
 
 They let a later test set be compared with what a model was trained on, without the data. Two of
-m and n different entities fall together with probability m n / 2^64: 1e-6 for ten million each.
+m and n different entities fall together with probability m n / 2^64: 5e-6 for ten million each.
 """
 
 from collections.abc import Mapping, Sequence
