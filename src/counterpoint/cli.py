@@ -356,8 +356,8 @@ def pipeline_status(
         print_json(found)
     else:
         print(f"{run_id}: {found['state']}" + (f", {found['error']}" if found["error"] else ""))
-        for name, state in found["tasks"].items():
-            print(f"  {name}: {state}")
+        for task in found["tasks"]:
+            print(f"  {task['name']}: {task['state']}")
     if found["state"] in FAILED:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from counterpoint import cli
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
 from counterpoint.stages.kfp import COMPILED, pipeline_arguments
@@ -35,7 +36,7 @@ class Cluster:
             return 401, {}
         place = path.split("?")[0].removeprefix("/apis/v2beta1/")
         error = {"code": 9, "message": "train ran out of memory"} if self.state == "FAILED" else {}
-        tasks = [{"display_name": "train", "state": self.state}]
+        tasks = [{"display_name": "train", "state": s} for s in ("SUCCEEDED", self.state)]
         return 200, {
             ("GET", "healthz"): {"multi_user": False},
             ("GET", "experiments"): {"experiments": []},
@@ -161,10 +162,20 @@ def test_status_says_what_failed(cluster: Cluster) -> None:
         "run": "r1",
         "state": "RUNNING",
         "error": None,
-        "tasks": {"train": "RUNNING"},
+        "tasks": [
+            {"name": "train", "state": "SUCCEEDED"},
+            {"name": "train", "state": "RUNNING"},
+        ],
     }
     cluster.state = "FAILED"
     assert kfp_cluster.status("r1")["error"] == "train ran out of memory"
+
+
+def test_the_command_prints_every_cell_of_the_grid(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.pipeline_status("r1")
+    assert capsys.readouterr().out == "r1: RUNNING\n  train: SUCCEEDED\n  train: RUNNING\n"
 
 
 def test_an_image_without_digest_is_refused_before_anything_is_sent(cluster: Cluster) -> None:

@@ -62,7 +62,10 @@ def schedule(checkout: Path, params: Params, name: str, cron: str, gpus: int = 0
 
 
 def status(run_id: str) -> dict[str, Any]:
-    """State of a run, its error if it has one, and the state of each task by name."""
+    """State of a run, its error if it has one, and name and state of each task.
+
+    All tasks of a loop, which are the cells of the grid, have the same name.
+    """
     with _answers():
         run = _client().get_run(run_id)
     tasks = run.run_details.task_details if run.run_details else None
@@ -70,7 +73,7 @@ def status(run_id: str) -> dict[str, Any]:
         "run": run_id,
         "state": run.state,
         "error": run.error.message if run.error else None,
-        "tasks": {task.display_name: task.state for task in tasks or []},
+        "tasks": [{"name": task.display_name, "state": task.state} for task in tasks or []],
     }
 
 
