@@ -8,7 +8,7 @@ import pytest
 from counterpoint.errors import UserError
 from counterpoint.registry import served
 from counterpoint.registry.bundle import read_bundle
-from counterpoint.registry.served import log_model, requirements, stored, stored_bundle_digest
+from counterpoint.registry.served import log_model, requirements, stored
 from counterpoint.registry.tracking import experiment_id
 
 from .conftest import ITEMS, USERS, examples, heads, make_bundle
@@ -143,16 +143,6 @@ def test_ids_beyond_the_integers_of_a_float_are_no_hindrance(tracking, tmp_path)
     run = tracking.client.create_run(experiment_id(tracking, "served"))
     logged = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder), None)
     assert str(logged.status) == "READY"
-
-
-def test_the_stored_digest_is_read_from_the_store(logged, tracking, folder):
-    assert stored_bundle_digest(tracking, logged.model_id) == read_bundle(folder).digest
-    assert stored_bundle_digest(tracking, "m-" + "0" * 32) is None
-    manifest = place(logged) / "artifacts/bundle/manifest.json"
-    text = manifest.read_text()
-    manifest.unlink()
-    assert stored_bundle_digest(tracking, logged.model_id) is None
-    manifest.write_text(text)
 
 
 def test_requirements_are_pinned_and_name_no_training_library():

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.errors import UserError
-from counterpoint.files import MANIFEST, read_json
 from counterpoint.registry.bundle import Bundle
 from counterpoint.registry.scores import TOLERANCE, example_frame, example_scores, score_column
 from counterpoint.registry.tracking import Tracking, without_mlflow_warnings
@@ -70,17 +68,6 @@ def stored(tracking: Tracking, model_id: str, path: str = "") -> Iterator[Path]:
             artifact_uri=address, dst_path=scratch, tracking_uri=tracking.uri
         )
         yield Path(found)
-
-
-def stored_bundle_digest(tracking: Tracking, model_id: str) -> str | None:
-    """Digest that the stored bundle's manifest states; None if the store has lost it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with stored(tracking, model_id, f"{BUNDLE_PATH}/{MANIFEST}") as manifest:
-            return str(read_json(manifest)["digest"])
-    except (MlflowException, OSError, UserError):
-        return None
 
 
 def _save(

@@ -35,12 +35,6 @@ class VersionRecord(Strict):
     report_digest: str
     card_digest: str
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """What the version's tags must say."""
-        stated = self.model_dump(exclude={"version", "model_id"})
-        return {PREFIX + name: value for name, value in stated.items()}
-
 
 def register_candidate(
     tracking: Tracking,

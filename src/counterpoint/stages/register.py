@@ -1,4 +1,4 @@
-"""Register: runs and versions into MLflow, and a receipt that is verified, not trusted."""
+"""Register: runs and versions into MLflow, and a receipt."""
 
 from pathlib import Path
 
