@@ -47,7 +47,11 @@ def _task(store: GraphStore, run: Run, seed: int, name: str) -> CardTask:
 
 
 def _reproduce(lineage: Mapping[str, str]) -> str:
-    commit = lineage.get("git_commit")
-    checkout = f"git checkout {commit}" if commit else f"counterpoint {lineage['counterpoint']}"
-    data = lineage["data_digest"][:12]
-    return f"{checkout}; make install; dvc repro  # data {data}, parameters in params.yaml"
+    """Commands: DVC's where a dvc.lock told of the run's stages, else those of a plain run."""
+    commit, data = lineage.get("git_commit"), lineage["data_digest"][:12]
+    package = f"counterpoint=={lineage['counterpoint']}"
+    install = f"git checkout {commit}; make install" if commit else f"pip install {package}"
+    if "dvc_lock_digest" in lineage:
+        return f"{install}; dvc repro  # data {data}, parameters in params.yaml"
+    run = "counterpoint run --data DATA --params PARAMS"
+    return f"{install}; {run}  # data {data}, settings in config.json of the MLflow run"

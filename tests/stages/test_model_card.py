@@ -1,0 +1,27 @@
+"""The commands of a card; the rest of it is seen in tests/end_to_end/test_registry_life.py."""
+
+import pytest
+
+from counterpoint.stages.model_card import _reproduce
+
+DATA = {"data_digest": "d" * 64, "counterpoint": "0.1.0"}
+COMMIT, LOCK = {"git_commit": "abc"}, {"dvc_lock_digest": "l" * 64}
+SHORT = "d" * 12
+DVC = f"dvc repro  # data {SHORT}, parameters in params.yaml"
+RUN = (
+    "counterpoint run --data DATA --params PARAMS"
+    f"  # data {SHORT}, settings in config.json of the MLflow run"
+)
+
+
+@pytest.mark.parametrize(
+    ("lineage", "line"),
+    [
+        (COMMIT | LOCK, f"git checkout abc; make install; {DVC}"),
+        (COMMIT, f"git checkout abc; make install; {RUN}"),
+        (LOCK, f"pip install counterpoint==0.1.0; {DVC}"),
+        ({}, f"pip install counterpoint==0.1.0; {RUN}"),
+    ],
+)
+def test_what_reproduces_a_run_is_a_command(lineage: dict[str, str], line: str) -> None:
+    assert _reproduce(DATA | lineage) == line
