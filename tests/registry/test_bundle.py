@@ -38,10 +38,10 @@ def test_an_added_file_is_refused(bundle):
 
 
 def test_a_bundle_of_another_version_is_refused(bundle):
-    text = (bundle / "bundle.json").read_text().replace('"version": 1', '"version": 2')
+    text = (bundle / "bundle.json").read_text().replace('"version": 2', '"version": 1')
     (bundle / "bundle.json").write_text(text)
     write_manifest(bundle)
-    with pytest.raises(UserError, match=r"bundle.json: version: Input should be 1"):
+    with pytest.raises(UserError, match=r"bundle.json: version: Input should be 2"):
         read_bundle(bundle)
 
 

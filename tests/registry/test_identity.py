@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import numpy as np
 
 from counterpoint.registry.identity import entity_hashes
@@ -16,6 +18,21 @@ def test_an_identity_follows_from_external_ids_alone():
     assert entity_hashes(("user",), np.array([2]), IDS) == entity_hashes(
         ("item",), np.array([0]), IDS
     )
+
+
+def test_an_identity_is_the_one_that_older_bundles_hold():
+    """By plain integers: SplitMix64 over the first eight bytes of each id's SHA-256, in turn."""
+
+    def mixed(word):
+        word = (word + 0x9E3779B97F4A7C15) % 2**64
+        word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        word = (word ^ (word >> 27)) * 0x94D049BB133111EB % 2**64
+        return word ^ (word >> 31)
+
+    b, nine = (int.from_bytes(sha256(one).digest()[:8], "little") for one in (b"b", b"9"))
+    expected = mixed((mixed(b) + nine) % 2**64)
+    found = entity_hashes(("user", "item"), np.array([[1, 2]]), IDS)
+    assert int(found.view(np.uint64)[0]) == expected
 
 
 def test_pairs_have_a_direction_and_do_not_fall_together():

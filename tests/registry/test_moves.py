@@ -2,6 +2,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from counterpoint.errors import UserError
+from counterpoint.registry import tracking as tracking_module
 from counterpoint.registry.moves import Evidence, Log, Move, append, read_log
 
 
@@ -38,11 +39,19 @@ def test_an_empty_log_has_no_champion(tracking, model):
 
 def test_what_is_written_is_read_whatever_its_length(tracking, model):
     evidence = Evidence(verdict="promote", bundle_digest="b", report_digest="r" * 9000)
-    moves = chain(move(1, evidence=evidence), move(2, 2, before=1, why="ü" * 3000))
-    for one in reversed(moves):
+    written = chain(move(1, evidence=evidence), move(2, 2, before=1, why="ü" * 3000))
+    for one in reversed(written):
         append(tracking, model, one)
     append(tracking, f"{model}.move.of_another", move(1, 9))
-    assert read_log(tracking, model).moves == moves
+    assert read_log(tracking, model).moves == written
+
+
+def test_a_log_of_several_pages_is_read_to_its_end(tracking, model, monkeypatch):
+    monkeypatch.setattr(tracking_module, "_PAGE", 2)
+    written = chain(*(move(number, number) for number in range(1, 6)))
+    for one in written:
+        append(tracking, model, one)
+    assert read_log(tracking, model).moves == written
 
 
 def test_a_number_is_given_once_and_the_second_hears_who_has_it(tracking, model):

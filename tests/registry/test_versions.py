@@ -4,6 +4,7 @@ import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.registry import served
+from counterpoint.registry import tracking as tracking_module
 from counterpoint.registry.records import CandidateRecord
 from counterpoint.registry.tracking import experiment_id
 from counterpoint.registry.versions import (
@@ -11,6 +12,7 @@ from counterpoint.registry.versions import (
     card_verdict,
     load_version,
     register_candidate,
+    version_numbers,
     version_of,
 )
 
@@ -33,6 +35,13 @@ def register(tracking, run_id, tmp_path, request):
         )
 
     return registered
+
+
+def test_versions_of_several_pages_are_all_found(tracking, register, request, monkeypatch):
+    monkeypatch.setattr(tracking_module, "_PAGE", 2)
+    for shift in range(3):
+        register("hold", shift)
+    assert version_numbers(tracking, request.node.name) == [1, 2, 3]
 
 
 def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, run_id, request):

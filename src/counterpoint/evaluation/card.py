@@ -20,6 +20,7 @@ from counterpoint.evaluation.report import (
     verdict_sentence,
 )
 from counterpoint.evaluation.slices import Slice
+from counterpoint.evaluation.templates import templates
 from counterpoint.files import read_json, write_json, write_text
 from counterpoint.metrics import Parts
 
@@ -121,15 +122,8 @@ def read_card(folder: Path) -> Card:
 
 def markdown(card: Card) -> str:
     """The card as a page of Markdown."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("counterpoint.evaluation", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown; names are letters and digits by the schema
-    )
+    # Markdown is not escaped; names are letters and digits by the schema
+    environment = templates(autoescape=False)
     environment.filters |= {"aligned": aligned, "number": number, "short": short, "signed": signed}
     environment.globals |= {"state_word": state_word}
     sentence = verdict_sentence(card.verdict)

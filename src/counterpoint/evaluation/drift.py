@@ -14,6 +14,7 @@ from scipy.special import chdtri, kolmogi
 
 from counterpoint.data.distributions import Distribution, Shares, below, shares_of
 from counterpoint.data.schema import Strict
+from counterpoint.evaluation.templates import templates
 
 BINS = 10
 CHANCE = 0.001
@@ -150,16 +151,7 @@ def fact_changes(
 
 def page(drift: Drift) -> str:
     """The HTML page of a comparison; equal ones give equal bytes."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("counterpoint.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("drift.html.j2").render(drift=drift)
+    return templates().get_template("drift.html.j2").render(drift=drift)
 
 
 def _edges(below_points: np.ndarray) -> np.ndarray:

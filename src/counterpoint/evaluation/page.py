@@ -19,6 +19,7 @@ from counterpoint.evaluation.report import (
     task_sentence,
     verdict_sentence,
 )
+from counterpoint.evaluation.templates import templates
 from counterpoint.metrics import METRICS, metric_named
 
 TWIN_ARCHITECTURE = "single_task"
@@ -54,15 +55,7 @@ class MetricTable:
 
 def page(report: Report) -> str:
     """The HTML page of a report; equal reports give equal bytes."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("counterpoint.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters |= {
         "aligned": aligned,
         "number": number,

@@ -116,7 +116,7 @@ class TaskContents(Strict):
 class Contents(Strict):
     """The whole of ``bundle.json``."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2  # of 1 the identities were mixed otherwise
     graph_digest: str
     model_digest: str
     config: dict[str, Any]

@@ -9,6 +9,8 @@ from hashlib import sha256
 
 import numpy as np
 
+from counterpoint.data.splits import mixed_bits
+
 
 def entity_hashes(
     node_types: Sequence[str], entity: np.ndarray, ids: Mapping[str, np.ndarray]
@@ -26,12 +28,5 @@ def entity_hashes(
         places, back = np.unique(column, return_inverse=True)
         digests = [sha256(str(one).encode()).digest()[:8] for one in ids[node_type][places]]
         of_nodes = np.frombuffer(b"".join(digests), dtype="<u8")
-        found = _mixed(found + of_nodes[back])
+        found = mixed_bits(found + of_nodes[back])  # makes (a, b) another than (b, a)
     return found.view(np.int64)
-
-
-def _mixed(words: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele et al. 2014): makes (a, b) another word than (b, a)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(words ^ (words >> np.uint64(31)))

@@ -22,11 +22,10 @@ from pydantic import Field, ValidationError
 from counterpoint.data.schema import Strict
 from counterpoint.errors import UserError
 from counterpoint.files import json_text, sha256_of_text
-from counterpoint.registry.tracking import PREFIX, Tracking
+from counterpoint.registry.tracking import PREFIX, Tracking, every_page
 
 _TEXT = f"{PREFIX}move."
 _LONGEST_TAG = 4000  # a registered model's tag holds 5000 characters; a longer entry takes several
-_PAGE = 500
 
 
 class Comparison(Strict):
@@ -127,16 +126,10 @@ def read_log(tracking: Tracking, model: str) -> Log:
     Raises:
         UserError: an entry is none that Counterpoint wrote.
     """
-    client, entry = tracking.client, re.compile(re.escape(f"{model}.move.") + r"\d{6}")
-    moves, token = [], None
-    while True:
-        page = client.search_registered_models(
-            f"name LIKE '{model}.move.%'", max_results=_PAGE, page_token=token
-        )
-        moves += [_move(found.name, found.tags) for found in page if entry.fullmatch(found.name)]
-        token = page.token
-        if not token:
-            return Log(model, sorted(moves, key=lambda move: move.number))
+    entry = re.compile(re.escape(f"{model}.move.") + r"\d{6}")
+    found = every_page(tracking.client.search_registered_models, f"name LIKE '{model}.move.%'")
+    moves = [_move(one.name, one.tags) for one in found if entry.fullmatch(one.name)]
+    return Log(model, sorted(moves, key=lambda move: move.number))
 
 
 def append(tracking: Tracking, model: str, move: Move) -> None:

@@ -10,11 +10,11 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from counterpoint.errors import UserError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "counterpoint."  # of every tag and parameter that we write
 
+_PAGE = 500
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -84,6 +85,16 @@ def experiment_id(tracking: Tracking, name: str) -> str:
             f"`mlflow experiments restore -x {found.experiment_id}`, or name another"
         )
     return str(found.experiment_id)
+
+
+def every_page(search: Callable[..., Any], query: str) -> list[Any]:
+    """All that one of the client's searches finds; it answers in pages."""
+    from mlflow.utils import get_results_from_paginated_fn
+
+    def page(size: int, token: str | None) -> Any:
+        return search(query, max_results=size, page_token=token)
+
+    return list(get_results_from_paginated_fn(page, _PAGE))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from counterpoint.files import read_json, sha256_of_file, verified_digest
 from counterpoint.registry.bundle import Bundle, read_bundle
 from counterpoint.registry.records import CandidateRecord
 from counterpoint.registry.served import BUNDLE_PATH, log_model, stored
-from counterpoint.registry.tracking import PREFIX, Tracking, as_default, redacted
+from counterpoint.registry.tracking import PREFIX, Tracking, as_default, every_page, redacted
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -122,13 +122,7 @@ def version_of(tracking: Tracking, model: str, version: int | str) -> "ModelVers
 
 def all_versions(tracking: Tracking, model: str) -> "list[ModelVersion]":
     """Every version of the model."""
-    found, token = [], None
-    while True:
-        page = tracking.client.search_model_versions(f"name = '{model}'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return every_page(tracking.client.search_model_versions, f"name = '{model}'")
 
 
 def version_numbers(tracking: Tracking, model: str) -> list[int]:
