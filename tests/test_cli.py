@@ -154,3 +154,26 @@ def test_planting_replaces_nothing(
         assert f"{target}: there already; name another folder" in capsys.readouterr().err
     assert (full / "dataset.yaml").read_text() == "mine"
     assert called(monkeypatch, "data", "plant", "tiny", "--to", str(empty)) == 0
+
+
+def test_thresholds_of_monitoring_are_those_of_the_file_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def compared(*arguments: Any) -> None:
+        raise UserError(f"psi {arguments[-1].psi}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("counterpoint.cli.tracking_of", lambda work: None)
+    monkeypatch.setattr("counterpoint.stages.monitor.monitor", compared)
+
+    def said(*arguments: str) -> str:
+        assert called(monkeypatch, "monitor", *arguments) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert said() == "psi 0.2"
+    assert said("--params", "parms.yaml") == "parms.yaml: no such file"
+    for name, psi in (("params.yaml", 0.3), ("strict.yaml", 0.1)):
+        text = f"grid: [single_task-gcn-fixed]\nmonitor: {{psi: {psi}}}\n"
+        (tmp_path / name).write_text(text)
+    assert said() == "psi 0.3"
+    assert said("--params", "strict.yaml") == "psi 0.1"

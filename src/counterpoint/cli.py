@@ -242,7 +242,9 @@ def monitor(
     ] = None,
     graph: Graph = None,
     target: Annotated[Path, typer.Option("--to", help="Folder to make.")] = Path("drift"),
-    params: ParamsFile = Path("params.yaml"),
+    params: Annotated[
+        Path | None, typer.Option("--params", help="Parameters; none: params.yaml, if it is there.")
+    ] = None,
     model: Model = "counterpoint",
     work: Work = Path("work"),
     as_json: Json = False,
@@ -250,9 +252,10 @@ def monitor(
     """Compare today's data, graph and predictions with a version's; exit code 3 says drift."""
     from counterpoint.evaluation.drift import DriftSettings
     from counterpoint.stages.monitor import monitor as compared
-    from counterpoint.stages.params_file import read_params
+    from counterpoint.stages.params_file import PARAMS_FILE, read_params
 
-    values = read_params(params).monitor if params.is_file() else {}
+    place = params or Path(PARAMS_FILE)
+    values = read_params(place).monitor if params or place.is_file() else {}
     settings = DriftSettings.model_validate(values)
     tracking = tracking_of(work)
     with _Progress(f"monitoring {model}"):
