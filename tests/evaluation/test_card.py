@@ -92,8 +92,19 @@ def test_calibration_bins_rows_by_their_prediction():
 
 
 def test_limits_name_what_is_special_about_this_candidate(card):
-    plain = set(limits(card.verdict, "all", {}))
-    told = set(limits(card.verdict, "uniform", {"git_dirty": "true"})) - plain
-    assert len(told) == 2
-    provisional = card.verdict.model_copy(update={"provisional": True, "ships": None})
-    assert len(set(limits(provisional, "all", {})) - plain) >= 1
+    def told(verdict, candidates="all", lineage=None):
+        return [line for line in limits(verdict, candidates, lineage or {}) if line not in plain]
+
+    ships = card.verdict.ships.model_copy(update={"passes": True})
+    usual = card.verdict.model_copy(update={"ships": ships})
+    plain = limits(usual, "all", {"git_dirty": "false"})
+    sampled = "Ranks are among sampled candidates; among all destinations they are lower."
+    assert told(usual, "uniform") == [sampled]
+    dirty = "The code had changes that no commit holds."
+    assert told(usual, lineage={"git_dirty": "true"}) == [dirty]
+    provisional = usual.model_copy(update={"provisional": True})
+    assert told(provisional) == ["The verdict is provisional: 10 seeds."]
+    alone = "The seed that ships does not pass the gate by itself."
+    assert told(usual.model_copy(update={"ships": None})) == [alone]
+    failing = ships.model_copy(update={"passes": False})
+    assert told(usual.model_copy(update={"ships": failing})) == [alone]
