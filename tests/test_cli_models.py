@@ -96,6 +96,6 @@ def test_a_refusal_has_a_line_for_each_reason(
         raise UserError("first", "second")
 
     monkeypatch.setattr("counterpoint.cli_models.tracking_of", lambda work: None)
-    monkeypatch.setattr("counterpoint.stages.champion.promoted", refused)
+    monkeypatch.setattr("counterpoint.registry.promotion.promote", refused)
     code, _, err = called("models", "promote", "1", "--expect-champion", "none", "--work", "w")
     assert (code, err) == (2, "first\nsecond\n")

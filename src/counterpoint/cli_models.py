@@ -82,12 +82,10 @@ def models_compare(
     from counterpoint.registry.promotion import resolved
     from counterpoint.stages.champion import compared
 
-    tracking, place = tracking_of(work), graph_of(graph, work)
-    if place is None:
-        raise UserError(f"{work / 'graph'}: no graph store; name one with --graph")
+    tracking = tracking_of(work)
     log = read_log(tracking, model)
     ours, theirs = (int(resolved(tracking, log, name).version) for name in (challenger, champion))
-    verdict, comparison = compared(tracking, model, ours, theirs, place)
+    verdict, comparison = compared(tracking, model, ours, theirs, graph or work / "graph")
     if as_json:
         tasks = [task.model_dump(mode="json") for task in verdict.tasks]
         print_json({**comparison.model_dump(mode="json"), "tasks": tasks})
@@ -116,15 +114,17 @@ def models_promote(
     as_json: Json = False,
 ) -> None:
     """Make a version champion: verdict promote, not worse than the champion on today's test set."""
-    from counterpoint.stages.champion import promoted
+    from counterpoint.registry.promotion import promote
+    from counterpoint.stages.champion import judge_on
 
     expected = None if expect_champion == "none" else _number(expect_champion)
-    move = promoted(
-        tracking_of(work),
+    tracking = tracking_of(work)
+    move = promote(
+        tracking,
         model,
         version,
         expect_champion=expected,
-        graph=graph_of(graph, work),
+        judge=judge_on(tracking, model, graph_of(graph, work)),
         override_reason=override,
     )
     _print_move(move.model_dump(mode="json"), as_json)

@@ -139,8 +139,9 @@ def test_memory_does_not_grow_with_the_file(registry, tmp_path, monkeypatch):
         return found, max(arrow)
 
     peaks(1000)  # what is imported and cached once
-    for large, small in zip(peaks(50_000), peaks(2000), strict=True):
-        assert 0 < large < 2 * small
+    small, large = peaks(2000), peaks(50_000)
+    for of_few, of_many in zip(small, large, strict=True):
+        assert 0 < of_many < 2 * of_few
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,11 @@ def test_nodes_that_the_champion_does_not_know_count_as_the_average_and_are_told
     np.testing.assert_allclose(score[rows], 1 / (1 + np.exp(-logit)), rtol=1e-5)
     before = bundle_parts(bundle, market_graph.store, "click").score
     np.testing.assert_array_equal(score[~rows], before[~rows])
+
+
+def test_a_promotion_is_judged_on_the_graph_if_there_is_one(versions, market_graph):
+    assert champion.judge_on(None, "market", None) is None
+    versions["card"] = card_with(market_graph)  # judged on no task
+    judge = champion.judge_on(None, "market", market_graph.store.path)
+    assert judge(2, 1) == of_versions(market_graph.store)[1]
+    assert judge(2, 1).decision == "refused"

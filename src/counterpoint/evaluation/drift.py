@@ -94,7 +94,7 @@ def shift(name: str, reference: Distribution, values: np.ndarray, settings: Drif
     chance = 1 / reference.n + 1 / len(values)
     ks = ks_by_chance = None
     if isinstance(reference, Shares):
-        before = np.array([reference.shares[name] for name in reference.shares])
+        before = np.array(list(reference.shares.values()))
         today = shares_of(values, reference)
     else:
         points, was = np.array(reference.points), np.array(reference.below)

@@ -5,7 +5,7 @@ The log (:mod:`counterpoint.registry.moves`) decides; the aliases follow it.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from counterpoint.errors import UserError, raise_faults
 from counterpoint.registry.bundle import Bundle
@@ -186,26 +186,24 @@ def _working_bundle(tracking: Tracking, model: str, version: int | str) -> Bundl
 def _move(
     tracking: Tracking,
     log: Log,
-    action: str,
+    action: Literal["promote", "rollback"],
     version: int,
     why: str,
     override: bool = False,
     evidence: Evidence | None = None,
 ) -> Move:
     """Write the move, let the aliases follow, and score through the alias once."""
-    move = Move.model_validate(
-        {
-            "number": log.next_number,
-            "action": action,
-            "version": version,
-            "before": log.champion,
-            "who": person(),
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "why": redacted(" ".join(why.split())),
-            "override": override,
-            "evidence": evidence,
-            "follows": log.moves[-1].digest if log.moves else None,
-        }
+    move = Move(
+        number=log.next_number,
+        action=action,
+        version=version,
+        before=log.champion,
+        who=person(),
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        why=redacted(" ".join(why.split())),
+        override=override,
+        evidence=evidence,
+        follows=log.moves[-1].digest if log.moves else None,
     )
     append(tracking, log.model, move)
     repair(tracking, log.model)

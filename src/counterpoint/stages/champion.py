@@ -14,8 +14,8 @@ from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.metrics.parts import Kind, Parts
 from counterpoint.registry.bundle import Bundle
 from counterpoint.registry.identity import entity_hashes
-from counterpoint.registry.moves import Comparison, Move
-from counterpoint.registry.promotion import promote
+from counterpoint.registry.moves import Comparison
+from counterpoint.registry.promotion import Judge
 from counterpoint.registry.scores import entity_rows, taken, task_scores
 from counterpoint.registry.tracking import Tracking
 from counterpoint.registry.versions import load_version, stored_card
@@ -24,32 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def promoted(
-    tracking: Tracking,
-    model: str,
-    version: int | str,
-    *,
-    expect_champion: int | None,
-    graph: Path | None,
-    override_reason: str | None = None,
-) -> Move:
-    """:func:`counterpoint.registry.promotion.promote` with the test on ``graph``, if there is one.
-
-    Raises:
-        UserError: as there; and where a champion stands and there is no graph.
-    """
-
-    def judge(challenger: int, champion: int) -> Comparison:
-        return compared(tracking, model, challenger, champion, Path(str(graph)))[1]
-
-    return promote(
-        tracking,
-        model,
-        version,
-        expect_champion=expect_champion,
-        judge=None if graph is None else judge,
-        override_reason=override_reason,
-    )
+def judge_on(tracking: Tracking, model: str, graph: Path | None) -> Judge | None:
+    """What a promotion asks of a challenger: the test on ``graph``; None where there is none."""
+    if graph is None:
+        return None
+    return lambda challenger, champion: compared(tracking, model, challenger, champion, graph)[1]
 
 
 def compared(
