@@ -14,6 +14,14 @@ from counterpoint.graph.ops import edge_softmax, gather_dst, gather_src, weighte
 from counterpoint.graph.views import Block, RelationEdges
 
 
+def _places_by_head(block: Block) -> list[list[int]]:
+    """Places in ``block.by_relation`` of the relations that lead to each type of head."""
+    places: dict[int, list[int]] = {}
+    for place, part in enumerate(block.by_relation):
+        places.setdefault(part.dst_type, []).append(place)
+    return list(places.values())
+
+
 class RelationAttention(nn.Module):
     """``[n_src, d_in]`` to ``[n_dst, d_out]``; projections go by the type of the head.
 
@@ -55,13 +63,20 @@ class RelationAttention(nn.Module):
     def read(self, block: Block, h: Tensor, messages: Sequence[Tensor]) -> Tensor:
         """``[n_dst, d_out]`` of messages by relation, weighed by attention, and the own state."""
         out: Tensor = self.own(block.at_destinations(h))
-        for head in {part.dst_type: None for part in block.by_relation}:
-            parts = [n for n, part in enumerate(block.by_relation) if part.dst_type == head]
+        for parts in _places_by_head(block):
             weights = self.attention(block, messages, parts)
             stacked = torch.stack([messages[n] for n in parts], 1)
             around = (weights.unsqueeze(-1) * stacked).sum(1)
             out = out.index_add(0, block.by_relation[parts[0]].dst, around.to(out))
         return out
+
+    def relation_attention(self, block: Block, messages: Sequence[Tensor]) -> list[Tensor]:
+        """Weights ``[n_d]`` of each relation that has edges here, for who wants to look at them."""
+        found: dict[int, Tensor] = {}
+        for parts in _places_by_head(block):
+            weights = self.attention(block, messages, parts).unbind(1)
+            found |= dict(zip(parts, weights, strict=True))
+        return [found[n] for n in range(len(messages))]
 
     def attention(self, block: Block, messages: Sequence[Tensor], parts: Sequence[int]) -> Tensor:
         """Weights ``[n_d, len(parts)]`` of relations that lead to one type of head.

@@ -1,6 +1,7 @@
 """StrucHIS: tasks exchange what each relation says to a node (METHODS A.3)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,18 @@ class RelationGate(nn.Module):
         return weights
 
 
+@dataclass(frozen=True)
+class RelationWeights:
+    """How a block reads relations, an entry for each one that has edges here.
+
+    ``gates``: ``[n_d, tasks]`` over the tasks' messages, its own first, and None where there is
+    one task alone; ``attention``: ``[n_d]``.
+    """
+
+    gates: list[Tensor] | None
+    attention: list[Tensor]
+
+
 class StrucHISLayer(nn.Module):
     """A block a task; each reads mixtures of all tasks' messages, relation by relation."""
 
@@ -60,22 +73,38 @@ class StrucHISLayer(nn.Module):
     def forward(self, block: Block, states: Tensor) -> Tensor:
         """States ``[n_src, tasks, d]`` to outputs ``[n_dst, tasks, d]``."""
         own = states.unbind(1)
-        said = [
-            torch.stack(by_task, 1)  # [n_d, tasks, d], one a relation
-            for by_task in zip(*self._messages(block, own), strict=True)
-        ]
-        return torch.stack([self._read(t, block, h, said) for t, h in enumerate(own)], 1)
+        said = self._said(block, own)
+        return torch.stack(
+            [
+                self._block(t).read(block, h, _mixed(self.gates[t](block, h), said))
+                for t, h in enumerate(own)
+            ],
+            1,
+        )
 
-    def _messages(self, block: Block, own: Sequence[Tensor]) -> list[list[Tensor]]:
+    def relation_weights(self, block: Block, states: Tensor) -> list[RelationWeights]:
+        """Gates and attention of each task's block, for who wants to look at them."""
+        own = states.unbind(1)
+        said = self._said(block, own)
         found = []
-        for made, h in zip(self.blocks, own, strict=True):
-            assert isinstance(made, RelationAttention)
-            found.append(made.messages(block, h))
+        for task, h in enumerate(own):
+            gates = self.gates[task](block, h)
+            attention = self._block(task).relation_attention(block, _mixed(gates, said))
+            order = [task, *(other for other in range(len(own)) if other != task)]
+            own_first = [g[:, order] for g in gates] if len(own) > 1 else None
+            found.append(RelationWeights(own_first, attention))
         return found
 
-    def _read(self, task: int, block: Block, h: Tensor, said: Sequence[Tensor]) -> Tensor:
-        made = self.blocks[task]
-        assert isinstance(made, RelationAttention)
-        gates = self.gates[task](block, h)
-        mixed = [(g.unsqueeze(-1) * m).sum(1) for g, m in zip(gates, said, strict=True)]
-        return made.read(block, h, mixed)
+    def _block(self, task: int) -> RelationAttention:
+        block = self.blocks[task]
+        assert isinstance(block, RelationAttention)
+        return block
+
+    def _said(self, block: Block, own: Sequence[Tensor]) -> list[Tensor]:
+        """What each relation says to the tasks' blocks ``[n_d, tasks, d]``."""
+        by_task = [self._block(t).messages(block, h) for t, h in enumerate(own)]
+        return [torch.stack(of_relation, 1) for of_relation in zip(*by_task, strict=True)]
+
+
+def _mixed(gates: Sequence[Tensor], said: Sequence[Tensor]) -> list[Tensor]:
+    return [(g.unsqueeze(-1) * m).sum(1) for g, m in zip(gates, said, strict=True)]

@@ -3,14 +3,18 @@
 For every layer, task and relation:
 
 - ``attention``: the share of the relation in what its heads read, mean over heads of its type;
-- ``gate_entropy``: of the experts' weights on its edges over the most there can be, mean;
-- ``others``: the weight of all experts but the task's own, mean, and ``others_by_degree`` its rank
-  correlation (Spearman) with the degree of the edge's head;
+- ``gate_entropy``: of the experts' weights where the relation is read over the most there can be;
+- ``others``: the weight of all experts but the task's own, and ``others_by_degree`` its rank
+  correlation (Spearman) with the degree of the head;
 - ``divergence``: Jensen-Shannon (in bits) between the mean gates of this task and of each other
   one, own expert first, mean over the others.
+
+InLINE reads a relation on each of its edges, StrucHIS at each node that has such an edge; the
+gates' numbers are means over these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +25,26 @@ from counterpoint.data.schema import Task
 from counterpoint.graph.views import Block, RelationEdges, View
 from counterpoint.models.contract import Model
 from counterpoint.nn.convolutions import GAT
+from counterpoint.nn.encoders import GraphEncoder
 from counterpoint.nn.inline import EdgeWeights, InlineLayer
+from counterpoint.nn.relation_attention import RelationAttention
+from counterpoint.nn.struchis import RelationWeights, StrucHISLayer
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one task reads one relation.
+
+    ``gates [n, k]`` where it is read, the own expert first, and ``degree [n]`` of the heads there;
+    both are None where there are no gates. In float64: in float32 a divergence that should be 0 is
+    now and then less, and open gates are tied.
+    """
+
+    attention: float
+    gates: Tensor | None
+    degree: Tensor | None
 
 
 @torch.no_grad()
@@ -40,10 +61,9 @@ def layer_readings(model: Model, view: View, tasks: Mapping[str, Task]) -> list[
     def remember(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         seen.append((layer, *inputs))
 
-    layers = [part for part in model.modules() if isinstance(part, InlineLayer | GAT)]
-    if not any(isinstance(layer, InlineLayer) or len(tasks) == 1 for layer in layers):
+    hooks = [layer.register_forward_hook(remember) for layer in _weighing(model, len(tasks))]
+    if not hooks:
         return []
-    hooks = [layer.register_forward_hook(remember) for layer in layers]
     was_training = model.training
     model.eval()
     model.encode(view)
@@ -52,24 +72,79 @@ def layer_readings(model: Model, view: View, tasks: Mapping[str, Task]) -> list[
         hook.remove()
     rows = []
     for number, (layer, block, states) in enumerate(seen):
-        rows += [{"layer": number, **row} for row in _of_layer(layer, block, states, list(tasks))]
+        by_task = dict(zip(tasks, _of_layer(layer, block, states), strict=False))
+        rows += [{"layer": number, **row} for row in _rows(block, by_task)]
     return rows
 
 
-def _of_layer(layer: nn.Module, block: Block, states: Tensor, tasks: list[str]) -> list[Row]:
+def _weighing(model: Model, n_tasks: int) -> list[nn.Module]:
+    """The layers to look at; a convolution of an encoder that several tasks share is of none."""
+    parts = list(model.modules())
+    found: list[nn.Module] = [p for p in parts if isinstance(p, InlineLayer | StrucHISLayer)]
+    if n_tasks == 1:
+        encoders = [p for p in parts if isinstance(p, GraphEncoder)]
+        convolutions = [layer for encoder in encoders for layer in encoder.layers]
+        found += [p for p in convolutions if isinstance(p, GAT | RelationAttention)]
+    return found
+
+
+def _of_layer(layer: nn.Module, block: Block, states: Tensor) -> list[list[Reading]]:
+    """For each network, those of the tasks first, a reading a relation that has edges here."""
     if isinstance(layer, InlineLayer):
-        weights = layer.edge_weights(block, states)[: len(tasks)]
-    elif isinstance(layer, GAT) and len(tasks) == 1:
-        weights = [EdgeWeights(None, layer.edge_attention(block, states))]
-    else:  # a layer of several tasks, or of one network of several
-        return []
-    rows = []
+        return [_of_edges(block, found) for found in layer.edge_weights(block, states)]
+    if isinstance(layer, StrucHISLayer):
+        return [_of_relations(block, found) for found in layer.relation_weights(block, states)]
+    if isinstance(layer, RelationAttention):
+        attention = layer.relation_attention(block, layer.messages(block, states))
+        return [_of_relations(block, RelationWeights(None, attention))]
+    assert isinstance(layer, GAT)
+    return [_of_edges(block, EdgeWeights(None, layer.edge_attention(block, states)))]
+
+
+def _of_edges(block: Block, found: EdgeWeights) -> list[Reading]:
+    readings = []
     for part in block.by_relation:
-        for task, found in zip(tasks, weights, strict=True):
-            values = {"attention": _attention(part, found.attention)}
-            if found.gates is not None:
-                values |= _of_gates(block, part, found.gates[part.places])
-                values["divergence"] = _divergence(found, weights, part)
+        gates = None if found.gates is None else found.gates[part.places]
+        attention = found.attention[part.places].mean(1).abs()
+        readings.append(_reading(block, part, attention, gates, block.csr.dst[part.places]))
+    return readings
+
+
+def _of_relations(block: Block, found: RelationWeights) -> list[Reading]:
+    readings = []
+    for place, part in enumerate(block.by_relation):
+        heard = part.csr.indptr.diff() > 0  # without mask_absent, others pay attention to nothing
+        gates = None if found.gates is None else found.gates[place][heard]
+        readings.append(
+            _reading(block, part, found.attention[place][heard], gates, part.dst[heard])
+        )
+    return readings
+
+
+def _reading(
+    block: Block, part: RelationEdges, attention: Tensor, gates: Tensor | None, heads: Tensor
+) -> Reading:
+    """Of attention ``[n]`` and gates ``[n, k]`` where ``heads [n]`` read a relation."""
+    share = float(attention.sum() / len(part.dst))
+    if gates is None:
+        return Reading(share, None, None)
+    return Reading(share, gates.double(), block.degree[heads])
+
+
+def _rows(block: Block, by_task: Mapping[str, Sequence[Reading]]) -> list[Row]:
+    rows = []
+    for place, part in enumerate(block.by_relation):
+        found = {task: readings[place] for task, readings in by_task.items()}
+        means = {
+            task: reading.gates.mean(0).cpu().numpy()
+            for task, reading in found.items()
+            if reading.gates is not None
+        }
+        for task, reading in found.items():
+            values = {"attention": reading.attention}
+            if reading.gates is not None and reading.degree is not None:
+                values |= _of_gates(reading.gates, reading.degree)
+                values["divergence"] = _divergence(means, task)
             rows += [
                 {"task": task, "relation": part.relation, "name": name, "value": value}
                 for name, value in values.items()
@@ -77,16 +152,10 @@ def _of_layer(layer: nn.Module, block: Block, states: Tensor, tasks: list[str]) 
     return rows
 
 
-def _attention(part: RelationEdges, attention: Tensor) -> float:
-    mass = attention[part.places].mean(1).abs().sum()
-    return float(mass / max(len(part.dst), 1))
-
-
-def _of_gates(block: Block, part: RelationEdges, gates: Tensor) -> dict[str, float]:
+def _of_gates(gates: Tensor, degree: Tensor) -> dict[str, float]:
     most = torch.log(torch.tensor(float(gates.shape[1])))
     entropy = torch.special.entr(gates).sum(1).mean()
     others = 1 - gates[:, 0]
-    degree = block.degree[block.csr.dst[part.places]]
     return {
         "gate_entropy": float(entropy / most),
         "others": float(others.mean()),
@@ -103,16 +172,13 @@ def _rank_correlation(x: Tensor, y: Tensor) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def _divergence(one: EdgeWeights, weights: list[EdgeWeights], part: RelationEdges) -> float:
+def _divergence(means: Mapping[str, np.ndarray], task: str) -> float:
     from scipy.spatial.distance import jensenshannon
 
-    means = {
-        # in float32 the root of what should be 0 is now and then that of less
-        id(found): found.gates[part.places].mean(0).double().cpu().numpy()
-        for found in weights
-        if found.gates is not None
-    }
-    own = means.pop(id(one))
     # scipy's is the root of the divergence
-    apart = [float(jensenshannon(own, other, base=2)) ** 2 for other in means.values()]
+    apart = [
+        float(jensenshannon(means[task], mean, base=2)) ** 2
+        for other, mean in means.items()
+        if other != task
+    ]
     return sum(apart) / max(len(apart), 1)
