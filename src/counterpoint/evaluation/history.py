@@ -1,6 +1,6 @@
 """What a run directory says over its seeds: values on test, curves over epochs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,14 +17,14 @@ def summaries(metrics: Mapping[str, Any]) -> dict[str, dict[str, Summary]]:
                 if found is not None:
                     values.setdefault(task, {}).setdefault(metric, []).append(found)
     return {
-        task: {
-            metric: Summary(
-                mean=fmean(found), sd=stdev(found) if len(found) > 1 else 0.0, n=len(found)
-            )
-            for metric, found in by_metric.items()
-        }
+        task: {metric: summary(found) for metric, found in by_metric.items()}
         for task, by_metric in values.items()
     }
+
+
+def summary(found: Sequence[float]) -> Summary:
+    """Mean and standard deviation of a value a seed."""
+    return Summary(mean=fmean(found), sd=stdev(found) if len(found) > 1 else 0.0, n=len(found))
 
 
 def curves_from_history(runs: Mapping[str, Path]) -> list[Curve]:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from counterpoint.evaluation.plots import PALETTE, TWIN, Line, Panel, epoch_plot, forest_plot
+from counterpoint.evaluation.relation_tables import (
+    agreement_table,
+    attention_tables,
+    gate_tables,
+)
 from counterpoint.evaluation.report import (
     Curve,
     Report,
@@ -61,6 +66,7 @@ def page(report: Report) -> str:
         "number": number,
         "percent": _percent,
         "rounded": _rounded,
+        "share": _share,
         "short": short,
         "signed": signed,
     }
@@ -69,6 +75,7 @@ def page(report: Report) -> str:
         "state_word": state_word,
         "task_sentence": task_sentence,
         "verdict_sentence": verdict_sentence,
+        "is_twin": _is_twin,
         "lower_is_better": lambda metric: metric_named(metric).orientation < 0,
     }
     found = [_metric_table(report, task) for task in _tasks(report)]
@@ -85,6 +92,9 @@ def page(report: Report) -> str:
         fixed_weights=_constant_weights(report),
         cosines=_figure(_pair_panels(report, "cosine"), "Cosine of the tasks' gradients by epoch"),
         affinities=_figure(_pair_panels(report, "affinity"), "One-step affinity by epoch"),
+        agreement=agreement_table(report, _tasks(report), _cells(report)),
+        attention=attention_tables(report, list(_targets(report)), _cells(report)),
+        gates=gate_tables(report, _tasks(report), _cells(report)),
         rows=_rows_by_task(report),
         parameters=list(_flat(report.parameters)),
     )
@@ -279,6 +289,12 @@ def _flat(values: Any, place: str = "") -> Iterable[tuple[str, str]]:
 
 def _percent(value: float) -> str:
     return f"{value:+.1f} %".replace("-", "−")
+
+
+def _share(value: float) -> str:
+    """A share or a correlation: three decimals."""
+    text = f"{value:.3f}"
+    return text.replace("-", "−" if float(text) else "")
 
 
 def _rounded(value: float) -> str:

@@ -42,11 +42,44 @@ class Curve(BaseModel):
     high: list[float]
 
 
+class Reading(BaseModel):
+    """How a cell's models read one relation for one task, in one layer (0 is the first).
+
+    ``head`` is the node type that the relation leads to; ``values`` are by name, as in
+    ``readings.parquet`` (``training/inspection.py``).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cell: str
+    task: str
+    layer: int
+    relation: str
+    head: str
+    values: dict[str, Summary]
+
+
+class Agreement(BaseModel):
+    """Rank correlation of attention with the planted importance of a task's ``signals``.
+
+    ``most`` is what attention in the right order would have.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cell: str
+    task: str
+    signals: int
+    most: float
+    correlation: Summary
+
+
 class Report(BaseModel):
     """The whole of report.json: no time, no raw id, so that equal runs give equal bytes.
 
     ``summaries`` is cell → task → metric; ``references`` task → reference → metric → value, all
-    on test. ``preflight`` and ``twins`` (target → cell compared with) are by encoder.
+    on test. ``preflight`` and ``twins`` (target → cell compared with) are by encoder. ``readings``
+    are of the cells whose layers weigh edges, ``agreements`` with the truth of planted data.
     ``data_facts``, ``validation``, ``lineage`` and ``parameters`` are JSON as the stages have it.
     """
 
@@ -61,6 +94,8 @@ class Report(BaseModel):
     references: dict[str, dict[str, dict[str, float]]]
     reference_notes: list[str]
     curves: list[Curve]
+    readings: list[Reading] = []
+    agreements: list[Agreement] = []
     data_facts: dict[str, Any]
     validation: dict[str, Any]
     lineage: dict[str, str]

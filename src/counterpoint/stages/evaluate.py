@@ -16,7 +16,9 @@ from counterpoint.evaluation.history import (
     learning_table,
     summaries,
 )
+from counterpoint.evaluation.importance import agreements
 from counterpoint.evaluation.page import page
+from counterpoint.evaluation.readings import readings_of_runs, summarised
 from counterpoint.evaluation.references import reference_notes, reference_parts
 from counterpoint.evaluation.report import Report
 from counterpoint.files import read_json, verified_digest, write_json, write_manifest, write_text
@@ -90,6 +92,7 @@ def evaluate(call: StageCall) -> None:
     digests = {
         f"{name}_digest": verified_digest(call.inputs[name]) for name in ("data", "validation")
     }
+    read = readings_of_runs({name: run.path for name, run in runs.items()})
     report = Report(
         name=store.meta.name,
         candidates=list(found.verdicts.values()),
@@ -100,6 +103,8 @@ def evaluate(call: StageCall) -> None:
         references=_references(call, store),
         reference_notes=reference_notes(store) if call.params.evaluate.references else [],
         curves=curves_from_history({name: run.path for name, run in runs.items()}),
+        readings=[] if read is None else summarised(read, store.meta),
+        agreements=[] if read is None else agreements(read, call.inputs["data"]),
         data_facts=_data_facts(store),
         validation={name: validation[name] for name in ("passed", "failed", "tables")},
         lineage={
