@@ -59,8 +59,27 @@ def test_attention_over_the_relations_of_a_head_sums_to_the_share_of_heads_that_
         parts = [part for part in block.by_relation if part.dst_type == head]
         rows = parts[0].dst
         share = float((block.csr.indptr.diff()[rows] > 0).double().mean())
-        total = sum(found[0, "click", part.relation, "attention"] for part in parts)
-        assert total == pytest.approx(share, abs=1e-5)
+        for name in ("attention", "even"):
+            total = sum(found[0, "click", part.relation, name] for part in parts)
+            assert total == pytest.approx(share, abs=1e-5)
+
+
+def test_attention_that_ignores_its_input_is_even(market_graph):
+    for architecture, encoder, tasks in (
+        ("inline", "hgn", TASKS),
+        ("single_task", "gat", TASKS[:1]),
+        ("struchis", "relgat", TASKS),
+    ):
+        model, tasks = model_of(market_graph, architecture, tasks, encoder)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.rsplit(".", 1)[-1] in ("a_src", "a_dst", "score"):
+                    parameter.zero_()
+        found = table(model, market_graph, tasks)
+        even = {key[:3]: value for key, value in found.items() if key[3] == "even"}
+        assert len(set(even.values())) > 3
+        for place, value in even.items():
+            assert found[*place, "attention"] == pytest.approx(value, abs=1e-6)
 
 
 def test_gates_that_differ_are_told_apart(market_graph):
@@ -130,7 +149,7 @@ def test_gates_that_follow_the_degree_are_found_out(market_graph):
 def test_twins_have_attention_and_no_gates_and_other_models_nothing(market_graph, encoder):
     twin, tasks = model_of(market_graph, "single_task", TASKS[:1], encoder)
     found = table(twin, market_graph, tasks)
-    assert {key[3] for key in found} == {"attention"}
+    assert {key[3] for key in found} == {"attention", "even"}
     assert {key[0] for key in found} == {0, 1}
     joint, tasks = model_of(market_graph, "mmoe", encoder=encoder)
     assert not table(joint, market_graph, tasks)
@@ -140,7 +159,7 @@ def test_one_task_alone_has_layers_but_no_gates(market_graph):
     model, tasks = model_of(market_graph, "struchis", TASKS[:1], "relgat")
     found = table(model, market_graph, tasks)
     assert {key[0] for key in found} == {0, 1}
-    assert {key[3] for key in found} == {"attention"}
+    assert {key[3] for key in found} == {"attention", "even"}
 
 
 def scattered(model, seed=0):
@@ -171,7 +190,7 @@ def test_struchis_readings_equal_loops(market_graph, mask_absent):
         order = [task, *(k for k in range(3) if k != task)]
         for place, part in enumerate(block.by_relation):
             beside = [n for n, head in enumerate(heads) if head == part.dst_type]
-            read, mass = [], 0.0
+            read, mass, even = [], 0.0, 0.0
             for row, v in enumerate(part.dst.tolist()):
                 logits, there = [], []
                 for n in beside:
@@ -188,11 +207,13 @@ def test_struchis_readings_equal_loops(market_graph, mask_absent):
                 ]
                 if there[beside.index(place)]:
                     mass += exp[beside.index(place)] / sum(exp)
+                    even += 1 / sum(there)
             entropies = [-sum(g * math.log(g) for g in gates) / math.log(3) for gates, _ in read]
             others = [1 - gates[0] for gates, _ in read]
             key = (0, name, part.relation)
             means[name, place] = [sum(g[k] for g, _ in read) / len(read) for k in range(3)]
             assert found[*key, "attention"] == pytest.approx(mass / len(part.dst), abs=1e-5)
+            assert found[*key, "even"] == pytest.approx(even / len(part.dst), abs=1e-5)
             assert found[*key, "gate_entropy"] == pytest.approx(
                 sum(entropies) / len(read), abs=1e-5
             )

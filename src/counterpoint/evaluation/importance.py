@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoint.evaluation.history import summary
 from counterpoint.evaluation.report import Agreement
 from counterpoint.files import read_json
+from counterpoint.graph.store import GraphMeta
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 FEWEST = 3  # signals; of two any order correlates perfectly
 
 
-def agreements(found: "pl.DataFrame", data_path: Path) -> list[Agreement]:
+def agreements(found: "pl.DataFrame", meta: GraphMeta, data_path: Path) -> list[Agreement]:
     """Rank correlation (Spearman) of planted importance and attention, by task and cell.
 
     A task is left out where there are too few signals, or all are worth the same to it.
 
     Args:
         found: what :func:`~counterpoint.evaluation.readings.readings_of_runs` gives.
+        meta: of the graph that was read.
         data_path: the data-set folder; without a planted truth there is nothing to agree with.
     """
     import polars as pl
@@ -31,34 +33,50 @@ def agreements(found: "pl.DataFrame", data_path: Path) -> list[Agreement]:
     if not path.is_file():
         return []
     truth = read_json(path)
-    attention = found.filter(pl.col("name") == "attention")
     agreed = []
     for task, weights in truth["importance"].items():
         importance = [abs(weight) for weight in weights.values()]
         if len(importance) < FEWEST or len(set(importance)) == 1:
             continue
-        most, paths = _most(importance), signal_paths(truth, task)
-        of_task = attention.filter(pl.col("task") == task)
+        paths = signal_paths(truth, task)
+        of_task = _both_ways(found.filter(pl.col("task") == task), meta)
         for (cell,), of_cell in of_task.group_by(["cell"], maintain_order=True):
-            by_seed = of_cell.group_by(["seed"], maintain_order=True)
-            correlation = summary(
-                [_rank_correlation(importance, _paid(rows, paths)) for _, rows in by_seed]
+            by_seed = of_cell.partition_by("seed")
+            even, correlations = (
+                [_rank_correlation(importance, _paid(rows, name, paths)) for rows in by_seed]
+                for name in ("even", "attention")
             )
             agreed.append(
                 Agreement(
                     cell=str(cell),
                     task=task,
                     signals=len(importance),
-                    most=most,
-                    correlation=correlation,
+                    correlation=summary(correlations),
+                    even=even[0],
+                    most=_most(importance),
                 )
             )
     return agreed
 
 
-def _paid(rows: "pl.DataFrame", paths: Sequence[Sequence[str]]) -> list[float]:
-    """Attention to each path, from one seed's rows."""
-    places = rows.select("layer", "relation", "value").iter_rows()
+def _both_ways(found: "pl.DataFrame", meta: GraphMeta) -> "pl.DataFrame":
+    """The rows with what each relation within a node type shares with its reverse, on both.
+
+    Planted relations within a type are symmetric: the same edges stand under two names.
+    """
+    import polars as pl
+
+    within = [relation.name for relation in meta.relations if relation.src == relation.dst]
+    names = pl.col("relation").str.strip_prefix("rev-")
+    pair = pl.when(pl.col("relation").is_in(within)).then(names).otherwise("relation")
+    return found.with_columns(
+        value=pl.col("value").sum().over("cell", "seed", "task", "layer", "name", pair)
+    )
+
+
+def _paid(rows: "pl.DataFrame", name: str, paths: Sequence[Sequence[str]]) -> list[float]:
+    """What each path gets, by one seed's rows of ``name``."""
+    places = rows.filter(name=name).select("layer", "relation", "value").iter_rows()
     attention = {(layer, relation): value for layer, relation, value in places}
     return [attention_by_path(attention, path) for path in paths]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from counterpoint.evaluation.plots import PALETTE, TWIN, Line, Panel, epoch_plot, forest_plot
 from counterpoint.evaluation.relation_tables import (
-    agreement_table,
+    agreements_by_task,
     attention_tables,
     gate_tables,
 )
@@ -92,7 +92,7 @@ def page(report: Report) -> str:
         fixed_weights=_constant_weights(report),
         cosines=_figure(_pair_panels(report, "cosine"), "Cosine of the tasks' gradients by epoch"),
         affinities=_figure(_pair_panels(report, "affinity"), "One-step affinity by epoch"),
-        agreement=agreement_table(report, _tasks(report), _cells(report)),
+        agreements=agreements_by_task(report, _tasks(report), _cells(report)),
         attention=attention_tables(report, list(_targets(report)), _cells(report)),
         gates=gate_tables(report, _tasks(report), _cells(report)),
         rows=_rows_by_task(report),

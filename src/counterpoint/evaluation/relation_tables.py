@@ -8,15 +8,11 @@ from counterpoint.evaluation.report import Agreement, Reading, Report, Summary
 
 @dataclass(frozen=True)
 class AttentionTable:
-    """Attention in the last layer of one task: a row a cell, a column a relation.
-
-    ``heads`` are the node types over the columns, each with its number of relations.
-    """
+    """Attention in the last layer of one task: a row a relation, by its head, a column a cell."""
 
     task: str
-    heads: list[tuple[str, int]]
-    relations: list[str]
-    rows: dict[str, list[Summary | None]]
+    cells: list[str]
+    heads: dict[str, dict[str, list[Summary | None]]]
 
 
 @dataclass(frozen=True)
@@ -27,40 +23,28 @@ class GateRow:
     twin: Summary | None
 
 
-@dataclass(frozen=True)
-class AgreementTable:
-    """Correlations with the planted truth: a row a cell, a column a task."""
-
-    tasks: list[Agreement]  # any cell's of each task, for what all cells have in common
-    rows: dict[str, list[Summary | None]]
-
-
 def attention_tables(
     report: Report, tasks: Sequence[str], cells: Sequence[str]
 ) -> list[AttentionTable]:
     """A table for each of the tasks that any of the cells has readings of, both in this order."""
-    tables = []
-    for task in tasks:
-        last: dict[str, int] = {}
-        for reading in report.readings:
-            if reading.task == task:
-                last[reading.cell] = max(reading.layer, last.get(reading.cell, 0))
-        found = {
-            (reading.cell, reading.head, reading.relation): reading.values["attention"]
-            for reading in report.readings
-            if reading.task == task and reading.layer == last[reading.cell]
-        }
-        columns = list(dict.fromkeys((head, relation) for _, head, relation in found))
-        columns.sort(key=lambda column: column[0])  # what shares a softmax, side by side
-        heads = list(dict.fromkeys(head for head, _ in columns))
-        rows = {c: [found.get((c, *column)) for column in columns] for c in cells if c in last}
-        if rows:
-            counts = [sum(head == other for other, _ in columns) for head in heads]
-            relations = [relation for _, relation in columns]
-            tables.append(
-                AttentionTable(task, list(zip(heads, counts, strict=True)), relations, rows)
-            )
-    return tables
+    found = [_attention_table(report, task, cells) for task in tasks]
+    return [table for table in found if table.cells]
+
+
+def _attention_table(report: Report, task: str, cells: Sequence[str]) -> AttentionTable:
+    of_task = [reading for reading in report.readings if reading.task == task]
+    last = {reading.cell: reading.layer for reading in sorted(of_task, key=lambda r: r.layer)}
+    shown = {
+        (reading.head, reading.relation, reading.cell): reading.values["attention"]
+        for reading in of_task
+        if reading.layer == last[reading.cell]
+    }
+    columns = [cell for cell in cells if cell in last]
+    heads: dict[str, dict[str, list[Summary | None]]] = {}
+    for head, relation, _ in shown:
+        row = [shown.get((head, relation, cell)) for cell in columns]
+        heads.setdefault(head, {})[relation] = row
+    return AttentionTable(task, columns, heads)
 
 
 def gate_tables(
@@ -82,16 +66,10 @@ def gate_tables(
     return tables
 
 
-def agreement_table(
+def agreements_by_task(
     report: Report, tasks: Sequence[str], cells: Sequence[str]
-) -> AgreementTable | None:
-    """Correlations of all cells that have any; None without a planted truth."""
-    found = {(agreed.cell, agreed.task): agreed for agreed in report.agreements}
-    by_task = {agreed.task: agreed for agreed in report.agreements}
-    columns = [task for task in tasks if task in by_task]
-    rows = {
-        cell: [found[cell, t].correlation if (cell, t) in found else None for t in columns]
-        for cell in cells
-        if any((cell, task) in found for task in columns)
-    }
-    return AgreementTable([by_task[task] for task in columns], rows) if rows else None
+) -> dict[str, list[Agreement]]:
+    """Agreements of each task that has any, in the order of the cells."""
+    found = {(agreed.task, agreed.cell): agreed for agreed in report.agreements}
+    by_task = {t: [found[t, cell] for cell in cells if (t, cell) in found] for t in tasks}
+    return {task: agreed for task, agreed in by_task.items() if agreed}

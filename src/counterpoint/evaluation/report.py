@@ -62,7 +62,7 @@ class Reading(BaseModel):
 class Agreement(BaseModel):
     """Rank correlation of attention with the planted importance of a task's ``signals``.
 
-    ``most`` is what attention in the right order would have.
+    ``even`` is that of attention before training, ``most`` that of attention in the right order.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,8 +70,9 @@ class Agreement(BaseModel):
     cell: str
     task: str
     signals: int
-    most: float
     correlation: Summary
+    even: float
+    most: float
 
 
 class Report(BaseModel):

@@ -104,7 +104,7 @@ def evaluate(call: StageCall) -> None:
         reference_notes=reference_notes(store) if call.params.evaluate.references else [],
         curves=curves_from_history({name: run.path for name, run in runs.items()}),
         readings=[] if read is None else summarised(read, store.meta),
-        agreements=[] if read is None else agreements(read, call.inputs["data"]),
+        agreements=[] if read is None else agreements(read, store.meta, call.inputs["data"]),
         data_facts=_data_facts(store),
         validation={name: validation[name] for name in ("passed", "failed", "tables")},
         lineage={

@@ -3,6 +3,8 @@
 For every layer, task and relation:
 
 - ``attention``: the share of the relation in what its heads read, mean over heads of its type;
+- ``even``: the same if a head paid as much to each of its edges (StrucHIS: to each relation by
+  which it has one), which is near where training starts;
 - ``gate_entropy``: of the experts' weights where the relation is read over the most there can be;
 - ``others``: the weight of all experts but the task's own, and ``others_by_degree`` its rank
   correlation (Spearman) with the degree of the head;
@@ -43,6 +45,7 @@ class Reading:
     """
 
     attention: float
+    even: float
     gates: Tensor | None
     degree: Tensor | None
 
@@ -102,33 +105,45 @@ def _of_layer(layer: nn.Module, block: Block, states: Tensor) -> list[list[Readi
 
 
 def _of_edges(block: Block, found: EdgeWeights) -> list[Reading]:
+    even = 1 / block.csr.indptr.diff().double()[block.csr.dst]
     readings = []
     for part in block.by_relation:
         gates = None if found.gates is None else found.gates[part.places]
         attention = found.attention[part.places].mean(1).abs()
-        readings.append(_reading(block, part, attention, gates, block.csr.dst[part.places]))
+        heads = block.csr.dst[part.places]
+        readings.append(_reading(block, part, heads, attention, even[part.places], gates))
     return readings
 
 
 def _of_relations(block: Block, found: RelationWeights) -> list[Reading]:
+    heard = [part.csr.indptr.diff() > 0 for part in block.by_relation]
+    relations = torch.zeros_like(block.csr.indptr[1:])
+    for part, there in zip(block.by_relation, heard, strict=True):
+        relations[part.dst[there]] += 1
     readings = []
-    for place, part in enumerate(block.by_relation):
-        heard = part.csr.indptr.diff() > 0  # without mask_absent, others pay attention to nothing
-        gates = None if found.gates is None else found.gates[place][heard]
+    for place, (part, there) in enumerate(zip(block.by_relation, heard, strict=True)):
+        gates = None if found.gates is None else found.gates[place][there]
+        attention = found.attention[place][there]  # without mask_absent, others attend to nothing
+        heads = part.dst[there]
         readings.append(
-            _reading(block, part, found.attention[place][heard], gates, part.dst[heard])
+            _reading(block, part, heads, attention, 1 / relations[heads].double(), gates)
         )
     return readings
 
 
 def _reading(
-    block: Block, part: RelationEdges, attention: Tensor, gates: Tensor | None, heads: Tensor
+    block: Block,
+    part: RelationEdges,
+    heads: Tensor,
+    attention: Tensor,
+    even: Tensor,
+    gates: Tensor | None,
 ) -> Reading:
-    """Of attention ``[n]`` and gates ``[n, k]`` where ``heads [n]`` read a relation."""
-    share = float(attention.sum() / len(part.dst))
+    """Of attention ``[n]``, even attention and gates ``[n, k]`` where ``heads [n]`` read."""
+    paid, evenly = (float(weights.sum() / len(part.dst)) for weights in (attention, even))
     if gates is None:
-        return Reading(share, None, None)
-    return Reading(share, gates.double(), block.degree[heads])
+        return Reading(paid, evenly, None, None)
+    return Reading(paid, evenly, gates.double(), block.degree[heads])
 
 
 def _rows(block: Block, by_task: Mapping[str, Sequence[Reading]]) -> list[Row]:
@@ -141,7 +156,7 @@ def _rows(block: Block, by_task: Mapping[str, Sequence[Reading]]) -> list[Row]:
             if reading.gates is not None
         }
         for task, reading in found.items():
-            values = {"attention": reading.attention}
+            values = {"attention": reading.attention, "even": reading.even}
             if reading.gates is not None and reading.degree is not None:
                 values |= _of_gates(reading.gates, reading.degree)
                 values["divergence"] = _divergence(means, task)
