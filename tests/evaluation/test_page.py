@@ -8,7 +8,7 @@ from counterpoint.evaluation.evidence import GateSettings, TwinEvidence
 from counterpoint.evaluation.gate import judge_candidates
 from counterpoint.evaluation.page import page
 from counterpoint.evaluation.preflight import preflight
-from counterpoint.evaluation.report import Curve, Report, Summary
+from counterpoint.evaluation.report import Agreement, Curve, Reading, Report, Summary
 from counterpoint.files import json_text
 
 CELLS = ("mmoe-gcn-aux_ts", "mmoe-gcn-fixed", "shared_bottom-gcn-fixed")
@@ -232,3 +232,103 @@ def test_a_reference_without_the_primary_metric_stands_last(report):
     references = {"click": {**report.references["click"], "odd": {"auc": 0.5}}}
     html = page(report.model_copy(update={"references": references}))
     assert html.index(">popularity<") < html.index(">odd<") < html.index(">Bayes-optimal<")
+
+
+def reading(cell, task, layer, relation, head, **values):
+    found = {name: Summary(mean=value, sd=0.01, n=2) for name, value in values.items()}
+    return Reading(cell=cell, task=task, layer=layer, relation=relation, head=head, values=found)
+
+
+GATES = {"gate_entropy": 0.9, "others": 0.45, "others_by_degree": -0.1, "divergence": 0.02}
+
+
+@pytest.fixture(scope="module")
+def with_readings(report):
+    readings = []
+    for task, share in (("click", 0.25), ("buy", 0.75)):
+        for cell, more in ((CELLS[0], 0.125), (TWIN, 0.0)):
+            gates = {} if cell == TWIN else GATES
+            for layer in (0, 1):
+                values = {"attention": share + more + layer / 10, "even": 0.5, **gates}
+                readings.append(reading(cell, task, layer, "rev-clicked", "user", **values))
+    readings.append(
+        reading(CELLS[0], "dwell", 1, "clicked", "item", attention=1.5, even=1.0, **GATES)
+    )
+    agreement = Agreement(
+        cell=TWIN,
+        task="buy",
+        signals=6,
+        correlation=Summary(mean=-0.5, sd=0.25, n=2),
+        even=0.125,
+        most=0.956,
+    )
+    return report.model_copy(update={"readings": readings, "agreements": [agreement]})
+
+
+def cells_of(html):
+    """The texts of all rows that have any."""
+    rows = re.findall(r"<tr.*?</tr>", html, flags=re.DOTALL)
+    texts = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, flags=re.DOTALL) for row in rows]
+    return [[re.sub("<[^>]+>", "", text) for text in row] for row in texts]
+
+
+def test_how_relations_are_read_stands_by_task_and_model(with_readings):
+    html = page(with_readings)
+    parser = Balanced()
+    parser.feed(html)
+    assert parser.open == []
+    assert parser.ids.count("relations") == html.count('href="#relations"') == 1
+    section = html[html.index('id="relations"') : html.index("Other tests of the same")]
+    attention = section[: section.index("<h3>Against")]
+    assert re.findall("<h3>([^<]+)", attention) == ["click", "buy"]  # targets alone
+    head = ["", CELLS[0], f"{TWIN} (twin)"]
+    assert cells_of(attention) == [
+        head,
+        ["to user"],
+        ["rev-clicked", "0.475 ± 0.010", "0.350 ± 0.010"],
+        head,
+        ["to user"],
+        ["rev-clicked", "0.975 ± 0.010", "0.850 ± 0.010"],
+    ]
+    assert 'style="--share: 0.475"' in attention
+
+
+def test_gates_stand_beside_the_attention_of_the_twin(with_readings):
+    html = page(with_readings)
+    assert html.count("<summary>Gates of") == 1
+    table = html[html.index(f"<summary>Gates of {CELLS[0]}") :]
+    rows = cells_of(table[: table.index("</details>")])[1:]
+    gates = ["0.900 ± 0.010", "0.450 ± 0.010", "−0.100 ± 0.010", "0.020 ± 0.010"]
+    assert rows[:4] == [
+        ["click, layer 1"],
+        ["rev-clicked", "user", "0.375 ± 0.010", "0.500", "0.250 ± 0.010", *gates],
+        ["click, layer 2"],
+        ["rev-clicked", "user", "0.475 ± 0.010", "0.500", "0.350 ± 0.010", *gates],
+    ]
+    # an auxiliary task has no twin
+    assert rows[-2:] == [
+        ["dwell, layer 2"],
+        ["clicked", "item", "1.500 ± 0.010", "1.000", "–", *gates],
+    ]
+
+
+def test_agreement_with_the_truth_has_what_it_is_to_be_compared_with(with_readings):
+    html = page(with_readings)
+    table = html[html.index("Against the planted truth") :]
+    rows = cells_of(table[: table.index("</table>")])[1:]
+    assert rows == [["buy"], [TWIN, "−0.500 ± 0.250", "0.125", "0.956", "6"]]
+    without = page(with_readings.model_copy(update={"agreements": []}))
+    assert "How relations are read" in without
+    assert "planted truth" not in without
+
+
+def test_without_gates_nothing_is_said_of_relations(with_readings, html):
+    assert "relations are read" not in html
+    assert "#relations" not in html
+    of_twins = [one for one in with_readings.readings if one.cell == TWIN]
+    assert "relations are read" not in page(with_readings.model_copy(update={"readings": of_twins}))
+
+
+def test_readings_survive_json(with_readings):
+    text = json_text(with_readings.model_dump(mode="json"))
+    assert page(Report.model_validate(json.loads(text))) == page(with_readings)
