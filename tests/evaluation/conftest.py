@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from counterpoint.evaluation.evidence import TaskEvidence
+from counterpoint.graph.store import GraphMeta
 from counterpoint.metrics import Parts
 
 
@@ -56,3 +57,32 @@ def _losses(losses: np.ndarray) -> dict[int, Parts]:
 @pytest.fixture(scope="session")
 def make_task() -> Callable[..., TaskEvidence]:
     return made_task
+
+
+RELATIONS = {
+    "follows": ("user", "shop"),
+    "likes": ("user", "brand"),
+    "knows": ("user", "user"),
+    "sold_by": ("item", "shop"),
+}
+
+
+@pytest.fixture(scope="session")
+def planted_meta() -> GraphMeta:
+    """A task on users and items, whose signals come from both and from shops and brands."""
+    both = [
+        {"name": f"{prefix}{name}", "src": ends[0], "dst": ends[1], "edges": 9, "derived": False}
+        for name, (src, dst) in RELATIONS.items()
+        for prefix, ends in (("", (src, dst)), ("rev-", (dst, src)))
+    ]
+    task = {"kind": "binary", "entity": ("user", "item")}
+    return GraphMeta.model_validate(
+        {
+            "name": "planted",
+            "node_types": [{"name": n, "count": 9} for n in ("user", "item", "shop", "brand")],
+            "relations": both,
+            "tasks": {"click": task},
+            "cross_task": "drop",
+            "candidates": "all",
+        }
+    )

@@ -6,34 +6,8 @@ import pytest
 
 from counterpoint.evaluation.importance import agreements, attention_by_path, signal_paths
 from counterpoint.files import write_json
-from counterpoint.graph.store import GraphMeta
 
-RELATIONS = {
-    "follows": ("user", "shop"),
-    "likes": ("user", "brand"),
-    "knows": ("user", "user"),
-    "sold_by": ("item", "shop"),
-}
 IMPORTANCE = {"follows": 0.1, "likes": -0.8, "knows": 0.5, "sold_by": 0.0}
-
-
-def graph_meta():
-    both = [
-        {"name": f"{prefix}{name}", "src": ends[0], "dst": ends[1], "edges": 9, "derived": False}
-        for name, (src, dst) in RELATIONS.items()
-        for prefix, ends in (("", (src, dst)), ("rev-", (dst, src)))
-    ]
-    task = {"kind": "binary", "entity": ("user", "item")}
-    return GraphMeta.model_validate(
-        {
-            "name": "planted",
-            "node_types": [{"name": n, "count": 9} for n in ("user", "item", "shop", "brand")],
-            "relations": both,
-            "tasks": {"click": task},
-            "cross_task": "drop",
-            "candidates": "all",
-        }
-    )
 
 
 def readings(by_seed, cell="inline-hgn-fixed", task="click", even=0.25):
@@ -62,9 +36,9 @@ WRONG = {"rev-follows": 0.4, "rev-likes": 0.1, "rev-knows": 0.2, "rev-sold_by": 
 FORWARD = {"follows": 0.9, "likes": 0.0, "sold_by": 1.0}
 
 
-def test_attention_in_the_planted_order_agrees_and_in_the_other_does_not(tmp_path):
+def test_attention_in_the_planted_order_agrees_and_in_the_other_does_not(tmp_path, planted_meta):
     found = readings([{**RIGHT, **FORWARD}, {**WRONG, **FORWARD}, {**RIGHT, **FORWARD}])
-    (agreed,) = agreements(found, graph_meta(), folder(tmp_path))
+    (agreed,) = agreements(found, planted_meta, folder(tmp_path))
     assert (agreed.cell, agreed.task, agreed.signals) == ("inline-hgn-fixed", "click", 4)
     assert agreed.most == pytest.approx(1.0)
     assert agreed.correlation.mean == pytest.approx(1 / 3)
@@ -72,39 +46,39 @@ def test_attention_in_the_planted_order_agrees_and_in_the_other_does_not(tmp_pat
     assert agreed.even == 0.0
 
 
-def test_each_cell_has_its_own(tmp_path):
+def test_each_cell_has_its_own(tmp_path, planted_meta):
     found = pl.concat([readings([RIGHT]), readings([WRONG], cell="single_task-hgn-fixed")])
-    agreed = agreements(found, graph_meta(), folder(tmp_path))
+    agreed = agreements(found, planted_meta, folder(tmp_path))
     assert {one.cell: round(one.correlation.mean, 6) for one in agreed} == {
         "inline-hgn-fixed": 1.0,
         "single_task-hgn-fixed": -1.0,
     }
 
 
-def test_both_directions_within_a_type_count(tmp_path):
+def test_both_directions_within_a_type_count(tmp_path, planted_meta):
     """Of 0.4 that people who are known get, each name of the relation has a part."""
     parts = {**RIGHT, "rev-knows": 0.05, "knows": 0.35}
-    (agreed,) = agreements(readings([parts]), graph_meta(), folder(tmp_path))
+    (agreed,) = agreements(readings([parts]), planted_meta, folder(tmp_path))
     assert agreed.correlation.mean == pytest.approx(1.0)
 
 
-def test_signals_worth_the_same_bound_what_can_be_reached(tmp_path):
+def test_signals_worth_the_same_bound_what_can_be_reached(tmp_path, planted_meta):
     equal = {"follows": 0.7, "likes": 0.0, "knows": 0.0, "sold_by": -0.7}
     attention = {"rev-follows": 0.5, "rev-likes": 0.1, "rev-knows": 0.2, "rev-sold_by": 0.6}
-    (agreed,) = agreements(readings([attention]), graph_meta(), folder(tmp_path, equal))
+    (agreed,) = agreements(readings([attention]), planted_meta, folder(tmp_path, equal))
     assert agreed.most == pytest.approx(2 / 5**0.5)  # ranks 1.5, 1.5, 3.5, 3.5 against 1 to 4
     assert agreed.correlation.mean == pytest.approx(agreed.most)
 
 
 @pytest.mark.parametrize(
-    "importance", [{"follows": 0.6, "likes": 0.8}, dict.fromkeys(RELATIONS, 0.5)]
+    "importance", [{"follows": 0.6, "likes": 0.8}, dict.fromkeys(IMPORTANCE, 0.5)]
 )
-def test_what_has_no_order_is_left_out(tmp_path, importance):
-    assert agreements(readings([RIGHT]), graph_meta(), folder(tmp_path, importance)) == []
+def test_what_has_no_order_is_left_out(tmp_path, planted_meta, importance):
+    assert agreements(readings([RIGHT]), planted_meta, folder(tmp_path, importance)) == []
 
 
-def test_without_a_truth_there_is_nothing_to_agree_with(tmp_path):
-    assert agreements(readings([RIGHT]), graph_meta(), tmp_path) == []
+def test_without_a_truth_there_is_nothing_to_agree_with(tmp_path, planted_meta):
+    assert agreements(readings([RIGHT]), planted_meta, tmp_path) == []
 
 
 def test_paths_are_as_the_truth_says_else_against_the_tables():

@@ -2,7 +2,6 @@ import polars as pl
 import pytest
 
 from counterpoint.evaluation.readings import readings_of_runs, summarised
-from tests.evaluation.test_importance import graph_meta
 
 
 def write(folder, cell, task, by_seed, layers=2):
@@ -26,7 +25,7 @@ def write(folder, cell, task, by_seed, layers=2):
     return folder / cell
 
 
-def test_readings_are_summed_up_over_seeds(tmp_path):
+def test_readings_are_summed_up_over_seeds(tmp_path, planted_meta):
     by_seed = [{"rev-knows": 0.2, "follows": 0.5}, {"rev-knows": 0.4, "follows": 0.7}]
     cell = "inline-hgn-fixed"
     (tmp_path / "mmoe-gcn-fixed").mkdir()
@@ -34,7 +33,7 @@ def test_readings_are_summed_up_over_seeds(tmp_path):
         cell: write(tmp_path, cell, "click", by_seed),
         "mmoe-gcn-fixed": tmp_path / "mmoe-gcn-fixed",  # weighs no edges
     }
-    found = summarised(readings_of_runs(runs), graph_meta())
+    found = summarised(readings_of_runs(runs), planted_meta)
     assert {(one.cell, one.task) for one in found} == {(cell, "click")}
     # what leads to shops is of no task in the last layer
     places = [(one.layer, one.relation, one.head) for one in found]

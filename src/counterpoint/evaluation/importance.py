@@ -34,7 +34,7 @@ def agreements(found: "pl.DataFrame", meta: GraphMeta, data_path: Path) -> list[
         return []
     truth = read_json(path)
     agreed = []
-    for task, weights in truth["importance"].items():
+    for task, weights in truth.get("importance", {}).items():
         importance = [abs(weight) for weight in weights.values()]
         if len(importance) < FEWEST or len(set(importance)) == 1:
             continue

@@ -15,6 +15,7 @@ InLINE reads a relation on each of its edges, StrucHIS at each node that has suc
 gates' numbers are means over these.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,11 +169,10 @@ def _rows(block: Block, by_task: Mapping[str, Sequence[Reading]]) -> list[Row]:
 
 
 def _of_gates(gates: Tensor, degree: Tensor) -> dict[str, float]:
-    most = torch.log(torch.tensor(float(gates.shape[1])))
     entropy = torch.special.entr(gates).sum(1).mean()
     others = 1 - gates[:, 0]
     return {
-        "gate_entropy": float(entropy / most),
+        "gate_entropy": float(entropy) / math.log(gates.shape[1]),
         "others": float(others.mean()),
         "others_by_degree": _rank_correlation(others, degree),
     }
