@@ -77,19 +77,15 @@ def signal_importance(relatedness: float) -> Importance:
 
 def aminer_schema(config: AminerConfig) -> DataSchema:
     """``dataset.yaml``: both tasks are targets."""
-    classes, also = config.latent_width, ("macro_f1",)
+    classes = config.latent_width
     return DataSchema(
         name="planted_aminer",
         description="Papers and authors with a planted truth: what is which relation worth.",
         node_types=node_types(config),
         relations=static_relations(RELATIONS),
         tasks={
-            "paper_class": Task(
-                kind=TaskKind.MULTICLASS, entity="paper", classes=classes, also=also
-            ),
-            "author_classes": Task(
-                kind=TaskKind.MULTILABEL, entity="author", classes=classes, also=also
-            ),
+            "paper_class": Task(kind=TaskKind.MULTICLASS, entity="paper", classes=classes),
+            "author_classes": Task(kind=TaskKind.MULTILABEL, entity="author", classes=classes),
         },
         split=config.split,
     )

@@ -27,10 +27,10 @@ class LogisticConfig(PlantedConfig):
     belongs to one customer. ``skew`` is that of stations and companies.
     """
 
-    customers: Size = 40_000
-    accounts: Size = 50_000
-    stations: Size = 400
-    companies: Size = 4_000
+    customers: Size = 30_000
+    accounts: Size = 30_000
+    stations: Size = 300
+    companies: Size = 3_000
     interest_rate: Rate = 0.02
     contract_rate: Rate = 0.005
     split: Split = Split(by="time", valid=0.15, test=0.35)
@@ -58,10 +58,10 @@ class LogisticConfig(PlantedConfig):
 
 RELATIONS = {
     "belongs": PlantedRelation("account", "customer", by_popularity=False),
-    "served_by": PlantedRelation("customer", "station", 2),
-    "works_for": PlantedRelation("customer", "company", 1),
-    "knows": PlantedRelation("customer", "customer", 2, by_popularity=False),
-    "partner_of": PlantedRelation("company", "company", 3),
+    "served_by": PlantedRelation("customer", "station"),
+    "works_for": PlantedRelation("customer", "company"),
+    "knows": PlantedRelation("customer", "customer", 1, by_popularity=False),
+    "partner_of": PlantedRelation("company", "company", 2),
 }
 PARENTS = {"contract": "interest"}
 
@@ -93,10 +93,8 @@ def logistic_schema(config: LogisticConfig) -> DataSchema:
         node_types=node_types(config),
         relations=static_relations(RELATIONS),
         tasks={
-            "interest": Task(kind=TaskKind.BINARY, entity="customer", also=("ap",)),
-            "contract": Task(
-                kind=TaskKind.BINARY, entity="customer", parent="interest", also=("ap",)
-            ),
+            "interest": Task(kind=TaskKind.BINARY, entity="customer"),
+            "contract": Task(kind=TaskKind.BINARY, entity="customer", parent="interest"),
         },
         split=config.split,
     )
