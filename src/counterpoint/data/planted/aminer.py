@@ -80,7 +80,7 @@ def aminer_schema(config: AminerConfig) -> DataSchema:
     classes = config.latent_width
     return DataSchema(
         name="planted_aminer",
-        description="Papers and authors with a planted truth: what is which relation worth.",
+        description="Papers and authors with a planted truth: what each relation is worth.",
         node_types=node_types(config),
         relations=static_relations(RELATIONS),
         tasks={

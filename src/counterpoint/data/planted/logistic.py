@@ -1,10 +1,10 @@
 """Planted customers of a carrier with two nested rare tasks: a stand-in for InLINE's Logistic."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from counterpoint.data.planted.config import PlantedConfig, Rate, Size, refuse_child_above_half
 from counterpoint.data.planted.hidden_graph import HiddenGraph, PlantedRelation, Reals, hidden_graph
@@ -23,16 +23,18 @@ from counterpoint.data.schema import DataSchema, Split, Task, TaskKind
 class LogisticConfig(PlantedConfig):
     """All dials of a planted carrier.
 
-    ``relatedness`` is the cosine of the relation importances of interest and contract. An account
-    belongs to one customer. ``skew`` is that of stations and companies.
+    ``relatedness`` is the cosine of the relation importances of interest and contract. Contracts
+    are capped by interest, which makes the labels more alike than that: the less, the higher
+    ``interest_rate`` and ``temperature``. ``skew`` is that of stations and companies.
     """
 
-    customers: Size = 30_000
-    accounts: Size = 30_000
-    stations: Size = 300
-    companies: Size = 3_000
+    customers: Size = 40_000
+    accounts: Size = 40_000
+    stations: Size = 400
+    companies: Size = 4_000
     interest_rate: Rate = 0.02
     contract_rate: Rate = 0.005
+    temperature: Annotated[float, Field(ge=0.05, le=20)] = 0.2
     split: Split = Split(by="time", valid=0.15, test=0.35)
 
     @model_validator(mode="after")
@@ -89,7 +91,7 @@ def logistic_schema(config: LogisticConfig) -> DataSchema:
     """``dataset.yaml``: both tasks are targets on customers."""
     return DataSchema(
         name="planted_logistic",
-        description="A carrier's customers with a planted truth: what is which relation worth.",
+        description="A carrier's customers with a planted truth: what each relation is worth.",
         node_types=node_types(config),
         relations=static_relations(RELATIONS),
         tasks={

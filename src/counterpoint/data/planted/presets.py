@@ -29,15 +29,15 @@ PRESETS: dict[str, PlantedConfig] = {
     "logistic": LogisticConfig(),
     "logistic_tiny": LogisticConfig(
         customers=1_000,
-        accounts=1_200,
+        accounts=1_000,
         stations=30,
-        companies=150,
+        companies=100,
         interest_rate=0.2,
         contract_rate=0.06,
     ),
     "logistic_rare": LogisticConfig(
         customers=700_000,
-        accounts=900_000,
+        accounts=700_000,
         stations=3_000,
         companies=70_000,
         contract_rate=0.0007,
