@@ -1,6 +1,7 @@
 """What holds of every kind of planted data set."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -71,3 +72,22 @@ def test_the_truth_says_what_was_planted(preset, tasks, relatedness, tmp_path):
     for task in tasks:
         assert set(truth["importance"][task]) == relations
         assert sum(w**2 for w in truth["importance"][task].values()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("preset", ["logistic_tiny", "aminer"])
+def test_paths_lead_through_the_graph_to_the_tasks_nodes(preset, tmp_path):
+    for name in ("data", "graph"):
+        (tmp_path / name).mkdir()
+    generate(planted_preset(preset, **SMALL[preset]), tmp_path / "data")
+    build_graph(open_folder(tmp_path / "data"), BuildSettings(), tmp_path / "graph")
+    meta = open_store(tmp_path / "graph").meta
+    ends = {relation.name: (relation.src, relation.dst) for relation in meta.relations}
+    truth = read_json(tmp_path / "data" / "truth" / "truth.json")
+    for task in meta.tasks:
+        paths = truth["paths"].get(task, truth["paths"])
+        assert set(paths) == set(truth["importance"][task])
+        for name, path in paths.items():
+            steps = [ends[step] for step in path]
+            assert path[0].removeprefix("rev-") == name
+            assert all(one[1] == other[0] for one, other in pairwise(steps))
+            assert steps[-1][1] == meta.tasks[task].entity

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from counterpoint.data.planted.draws import Floats
 from counterpoint.data.planted.hidden_graph import HiddenGraph, Reals
 
-Floats = npt.NDArray[np.float64]
 Importance = Mapping[str, Mapping[str, float]]  # task to signal to weight, a unit vector a task
 
 
