@@ -131,13 +131,15 @@ def data_import(
 
 @data_app.command("plant", epilog="Example: counterpoint data plant demo --to market --set seed=3")
 def data_plant(
-    preset: Annotated[str, typer.Argument(help="tiny, demo, large.")],
+    preset: Annotated[
+        str, typer.Argument(help="tiny, demo, large, logistic, aminer; docs/planted-*.md has more.")
+    ],
     target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
     dials: Annotated[
         list[str] | None, typer.Option("--set", help="name=value, repeatable.")
     ] = None,
 ) -> None:
-    """Generate the planted marketplace, with its truth beside it."""
+    """Generate a planted data set, with its truth beside it."""
     from counterpoint.data.planted import generate, planted_preset
     from counterpoint.files import new_folder
 

@@ -20,11 +20,11 @@ def planted_suites(place: Path) -> Path:
 
     The suites depend on its schema alone, not on its size.
     """
-    from counterpoint.data.planted.config import PlantedConfig
-    from counterpoint.data.planted.generate import generate
+    from counterpoint.data.planted import generate
+    from counterpoint.data.planted.market.config import MarketConfig
 
     (place / "data").mkdir()
-    config = PlantedConfig(users=400, items=400, shops=10, brands=10, interactions=5000)
+    config = MarketConfig(users=400, items=400, shops=10, brands=10, interactions=5000)
     generate(config, place / "data")
     result = run.validate(open_folder(place / "data"), place / "out")
     assert result.passed, result.failures()

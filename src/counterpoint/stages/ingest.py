@@ -42,7 +42,7 @@ def ingest(call: StageCall) -> None:
     if data.source == "planted":
         from counterpoint.data.planted import generate, planted_preset
 
-        call.report(f"planting a marketplace ({data.preset})")
+        call.report(f"planting {data.preset}")
         generate(planted_preset(data.preset, **data.dials), call.output)
     elif data.source == "folder":
         call.report(f"checking {data.path}")

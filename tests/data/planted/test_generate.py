@@ -1,136 +1,93 @@
+"""What holds of every kind of planted data set."""
+
 import json
+from itertools import pairwise
 
-import numpy as np
-import polars as pl
 import pytest
-from scipy.stats import chi2
-from sklearn.metrics import roc_auc_score
 
-from counterpoint.data.checks import faults
-from counterpoint.data.planted import exposure, generate, planted_preset
-from counterpoint.data.planted.generate import SECONDS, planted_schema
-from counterpoint.data.planted.streams import random_stream
-from counterpoint.data.schema import read_schema
-from counterpoint.data.splits import assigned_rows
+from counterpoint.data.folder import open_folder
+from counterpoint.data.planted import generate, planted_preset
 from counterpoint.files import read_json, verified_digest, write_manifest
+from counterpoint.graph.build import BuildSettings, build_graph
+from counterpoint.graph.store import open_store
+from counterpoint.validation.run import validate
 
-TASKS = ("click", "conversion", "complaint")
+SMALL = {
+    "tiny": {},
+    "logistic_tiny": {},
+    "aminer": {"papers": 400, "authors": 200},
+}
 
 
-def digest(config, path, **options):
+def digest(config, path):
     path.mkdir()
-    generate(config, path, **options)
+    generate(config, path)
     write_manifest(path)
     return verified_digest(path)
 
 
-def test_the_folder_has_no_fault(market):
-    assert faults(market.folder) == []
-    assert read_schema(market.folder.path) == planted_schema(market.config)
-
-
-@pytest.mark.parametrize("by", ["random", "time"])
-def test_it_can_be_split(plant, by):
-    split = {"by": by, "valid": 0.2, "test": 0.3}
-    made = plant(planted_preset("tiny", split=split))
-    assert faults(made.folder) == []
-    shares = assigned_rows(made.folder, "click").collect()["split"].value_counts(normalize=True)
-    for name, share in (("train", 0.5), ("valid", 0.2), ("test", 0.3)):
-        assert shares.filter(split=name)["proportion"].item() == pytest.approx(share, abs=0.04)
-
-
-def test_sizes_are_the_dials(market):
-    for node_type, size in market.config.sizes.items():
-        assert market.folder.scan(f"nodes/{node_type}").collect().height == size
-    rows = market.rows("click")
-    assert len(rows) == market.config.interactions
-    assert rows.select("src", "dst").is_unique().all()
-    assert 0 <= rows["time"].min() < rows["time"].max() < SECONDS
-
-
-def test_the_tasks_judge_the_same_impressions_and_conversions_are_clicks(market):
-    click, conversion, complaint = (market.rows(task) for task in TASKS)
-    keys = ["src", "dst", "time"]
-    assert click.select(keys).equals(conversion.select(keys))
-    assert click.select(keys).equals(complaint.select(keys))
-    assert (conversion["label"] <= click["label"]).all()
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_the_rate_is_hit_within_binomial_noise(market, task):
-    rows, rate = market.rows(task), getattr(market.config, f"{task}_rate")
-    assert rows["bayes"].mean() == pytest.approx(rate, rel=1e-4)
-    noise = np.sqrt(rate * (1 - rate) / len(rows))
-    assert abs(rows["label"].mean() - rate) < 3 * noise
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_labels_are_bernoulli_draws_of_the_bayes_probability(market, task):
-    rows = market.rows(task).sort("bayes")
-    label, bayes = rows["label"].to_numpy(), rows["bayes"].to_numpy().astype(float)
-    bins = np.array_split(np.arange(len(rows)), 20)
-    statistic = sum(
-        (label[b].sum() - bayes[b].sum()) ** 2 / (bayes[b] * (1 - bayes[b])).sum() for b in bins
-    )
-    assert 0.001 < chi2.sf(statistic, len(bins)) < 0.999
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_no_single_feature_comes_near_the_bayes_score(market, task):
-    rows = market.rows(task)
-    label = rows["label"].to_numpy()
-    bayes = roc_auc_score(label, rows["bayes"].to_numpy())
-    for end, key in (("user", "src"), ("item", "dst")):
-        nodes = market.folder.scan(f"nodes/{end}").collect()
-        for feature in nodes.columns[1:]:
-            auc = roc_auc_score(label, nodes[feature].to_numpy()[rows[key].to_numpy()])
-            assert max(auc, 1 - auc) < bayes - 0.15
-
-
-def test_the_truth_says_what_was_planted(market):
-    truth = read_json(market.folder.path / "truth" / "truth.json")
-    assert truth["dials"] == json.loads(market.config.model_dump_json())
-    assert truth["cosine"]["click"]["complaint"] == pytest.approx(-0.5, abs=1e-6)
-    assert truth["cosine"]["click"]["conversion"] == pytest.approx(0.9, abs=1e-6)
-    relations = set(market.folder.schema.static_relations)
-    for task in TASKS:
-        assert set(truth["importance"][task]) == relations
-        label = market.rows(task)["label"]
-        assert truth["rate"][task]["achieved"] == pytest.approx(label.mean(), abs=1e-12)
-
-
-def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
-    config = planted_preset("tiny")
+@pytest.mark.parametrize(("preset", "dials"), SMALL.items())
+def test_same_dials_same_bytes_other_seed_other_bytes(preset, dials, tmp_path):
+    config = planted_preset(preset, **dials)
     first = digest(config, tmp_path / "a")
     assert digest(config, tmp_path / "b") == first
-    assert digest(planted_preset("tiny", seed=1), tmp_path / "c") != first
+    assert digest(planted_preset(preset, seed=1, **dials), tmp_path / "c") != first
 
 
-def test_a_block_does_not_depend_on_the_blocks_before_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(exposure, "BLOCK_ROWS", 400)
-    seen = []
-    made = planted_preset("tiny")
-    path = tmp_path / "blocks"
-    path.mkdir()
-    generate(made, path, progress=lambda done, total: seen.append((done, total)))
-    assert len(seen) >= 7
-    assert seen[-1] == (3_000, 3_000)
-    rows = pl.read_parquet(path / "tasks" / "click.parquet")
-    plan = exposure.planned_exposure(made)
-    first, end = plan.blocks[4]
-    block = rows.filter(pl.col("src").is_between(first, end - 1))
-    np.testing.assert_array_equal(block.select("src", "dst").to_numpy().T, plan.pairs(4))
+@pytest.mark.parametrize(("preset", "dials"), SMALL.items())
+def test_it_passes_validation_and_becomes_a_graph(preset, dials, tmp_path):
+    for name in ("data", "graph"):
+        (tmp_path / name).mkdir()
+    config = planted_preset(preset, **dials)
+    generate(config, tmp_path / "data")
+    folder = open_folder(tmp_path / "data")
+    result = validate(folder, tmp_path / "validation")
+    assert result.passed, result.failures()
+    build_graph(folder, BuildSettings(), tmp_path / "graph")
+    meta = open_store(tmp_path / "graph").meta
+    assert {t.name: t.count for t in meta.node_types} == config.sizes
+    static = [r.name for r in meta.relations if not r.derived]
+    assert set(static) == {
+        f"{way}{name}" for name in folder.schema.static_relations for way in ("", "rev-")
+    }
 
 
-def test_no_two_blocks_share_a_random_stream(tmp_path, monkeypatch):
-    names = []
+@pytest.mark.parametrize("relatedness", [-0.5, 0.0, 0.1, 0.9])
+@pytest.mark.parametrize(
+    ("preset", "tasks"),
+    [
+        ("tiny", ("click", "complaint")),
+        ("logistic_tiny", ("interest", "contract")),
+        ("aminer", ("paper_class", "author_classes")),
+    ],
+)
+def test_the_truth_says_what_was_planted(preset, tasks, relatedness, tmp_path):
+    config = planted_preset(preset, relatedness=relatedness, **SMALL[preset])
+    generate(config, tmp_path)
+    truth = read_json(tmp_path / "truth" / "truth.json")
+    assert truth["dials"] == json.loads(config.model_dump_json())
+    one, other = tasks
+    assert truth["cosine"][one][other] == pytest.approx(relatedness, abs=1e-12)
+    relations = set(open_folder(tmp_path).schema.static_relations)
+    for task in tasks:
+        assert set(truth["importance"][task]) == relations
+        assert sum(w**2 for w in truth["importance"][task].values()) == pytest.approx(1, abs=1e-12)
 
-    def recorded(seed, *name):
-        names.append(name)
-        return random_stream(seed, *name)
 
-    monkeypatch.setattr(exposure, "BLOCK_ROWS", 400)
-    monkeypatch.setitem(generate.__globals__, "random_stream", recorded)
-    generate(planted_preset("tiny"), tmp_path)
-    assert len(names) >= 14
-    assert len(set(names)) == len(names)
+@pytest.mark.parametrize("preset", ["logistic_tiny", "aminer"])
+def test_paths_lead_through_the_graph_to_the_tasks_nodes(preset, tmp_path):
+    for name in ("data", "graph"):
+        (tmp_path / name).mkdir()
+    generate(planted_preset(preset, **SMALL[preset]), tmp_path / "data")
+    build_graph(open_folder(tmp_path / "data"), BuildSettings(), tmp_path / "graph")
+    meta = open_store(tmp_path / "graph").meta
+    ends = {relation.name: (relation.src, relation.dst) for relation in meta.relations}
+    truth = read_json(tmp_path / "data" / "truth" / "truth.json")
+    for task in meta.tasks:
+        paths = truth["paths"].get(task, truth["paths"])
+        assert set(paths) == set(truth["importance"][task])
+        for name, path in paths.items():
+            steps = [ends[step] for step in path]
+            assert path[0].removeprefix("rev-") == name
+            assert all(one[1] == other[0] for one, other in pairwise(steps))
+            assert steps[-1][1] == meta.tasks[task].entity

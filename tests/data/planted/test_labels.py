@@ -1,85 +1,9 @@
 import numpy as np
 import pytest
 
-from counterpoint.data.planted import labels as module
-from counterpoint.data.planted import planted_preset
-from counterpoint.data.planted.exposure import planned_exposure
-from counterpoint.data.planted.importance import RELATIONS, relation_importance
-from counterpoint.data.planted.labels import (
-    calibrated_biases,
-    drawn_labels,
-    pair_logits,
-    probabilities,
-)
-from counterpoint.data.planted.market import planted_market
+from counterpoint.data.planted.labels import calibrated_biases, drawn_labels, probabilities
 
-CONFIG = planted_preset("tiny", users=3000, items=2000, shops=400, brands=300, latent_width=2)
-
-
-@pytest.fixture(scope="module")
-def market():
-    return planted_market(CONFIG)
-
-
-@pytest.fixture(scope="module")
-def logits(market):
-    return pair_logits(CONFIG, market)
-
-
-def random_pairs(n):
-    generator = np.random.default_rng(0)
-    return generator.integers(0, CONFIG.users, n), generator.integers(0, CONFIG.items, n)
-
-
-def test_a_logit_is_the_weighed_sum_of_the_relations_signals(market, logits):
-    users, items = random_pairs(50)
-    alone, together = np.sqrt(1 - CONFIG.affinity), np.sqrt(CONFIG.affinity)
-    importance = relation_importance(CONFIG.relatedness, CONFIG.kinship)
-    for task, weights in importance.items():
-        expected = np.zeros(50)
-        for weight, (relation, (end, _)) in zip(weights, RELATIONS.items(), strict=True):
-            here, there, other = (users, items, "item") if end == "user" else (items, users, "user")
-            signal = market.neighbour_signal(relation)[here]
-            response = alone + together * market.hidden[other][there]
-            expected += weight * (signal * response).sum(1) / np.sqrt(CONFIG.latent_width)
-        found = logits.of(task, users, items)
-        np.testing.assert_allclose(found, expected / CONFIG.temperature, atol=1e-4)
-
-
-@pytest.mark.parametrize("task", ["click", "conversion", "complaint"])
-def test_the_standard_deviation_of_a_logit_is_one_over_temperature(logits, task):
-    found = logits.of(task, *random_pairs(200_000))
-    assert found.std() * CONFIG.temperature == pytest.approx(1, abs=0.1)
-
-
-def test_logits_of_two_tasks_correlate_as_their_importances(logits):
-    users, items = random_pairs(200_000)
-    click, conversion, complaint = (
-        logits.of(task, users, items) for task in ("click", "conversion", "complaint")
-    )
-    assert np.corrcoef(click, complaint)[0, 1] == pytest.approx(CONFIG.relatedness, abs=0.1)
-    assert np.corrcoef(click, conversion)[0, 1] == pytest.approx(CONFIG.kinship, abs=0.1)
-
-
-def test_biases_meet_the_rates(logits):
-    exposure = planned_exposure(CONFIG)
-    biases = calibrated_biases(CONFIG, exposure, logits)
-    users, items = exposure.pairs(0)
-    bayes = probabilities({task: logits.of(task, users, items) for task in biases}, biases)
-    asked = (CONFIG.click_rate, CONFIG.conversion_rate, CONFIG.complaint_rate)
-    for task, rate in zip(("click", "conversion", "complaint"), asked, strict=True):
-        assert bayes[task].mean(dtype=np.float64) == pytest.approx(rate, rel=1e-4)
-
-
-def test_biases_of_a_share_of_many_impressions_are_nearly_those_of_all(logits, monkeypatch):
-    config = CONFIG.model_copy(update={"interactions": 40_000})
-    exposure = planned_exposure(config)
-    everything = calibrated_biases(config, exposure, logits)
-    monkeypatch.setattr(module, "CALIBRATION_ROWS", 10_000)
-    share = calibrated_biases(config, exposure, logits)
-    for task, bias in everything.items():
-        assert share[task] != bias
-        assert share[task] == pytest.approx(bias, abs=0.15)
+PARENTS = {"conversion": "click"}
 
 
 def test_a_conversion_is_never_likelier_than_its_click():
@@ -87,7 +11,7 @@ def test_a_conversion_is_never_likelier_than_its_click():
         "click": np.array([0.0, 2.0], np.float32),
         "conversion": np.array([3.0, 1.0], np.float32),
     }
-    bayes = probabilities(logits, {"click": 0.0, "conversion": 0.0})
+    bayes = probabilities(logits, {"click": 0.0, "conversion": 0.0}, PARENTS)
     np.testing.assert_allclose(bayes["conversion"], [0.5, 1 / (1 + np.exp(-1))], rtol=1e-6)
 
 
@@ -98,9 +22,24 @@ def test_labels_are_drawn_with_their_probability_and_conversions_are_clicks():
         "conversion": np.full(n, 0.1, np.float32),
         "complaint": np.full(n, 0.4, np.float32),
     }
-    labels = drawn_labels(bayes, np.random.default_rng(0))
+    labels = drawn_labels(bayes, PARENTS, np.random.default_rng(0))
     for task, probability in (("click", 0.4), ("conversion", 0.1), ("complaint", 0.4)):
         assert labels[task].mean() == pytest.approx(probability, abs=0.006)
     assert (labels["conversion"] <= labels["click"]).all()
     both = (labels["click"] & labels["complaint"]).mean()
     assert both == pytest.approx(0.16, abs=0.006)
+
+
+def test_biases_meet_the_rates_of_nested_tasks():
+    generator = np.random.default_rng(0)
+    logits = {
+        task: generator.normal(0, 3, 20_000).astype(np.float32) for task in ("click", "conversion")
+    }
+    rates = {"click": 0.1, "conversion": 0.03}
+    biases = calibrated_biases(logits, rates, PARENTS)
+    bayes = probabilities(logits, biases, PARENTS)
+    assert (bayes["conversion"] == bayes["click"]).any()
+    for task, rate in rates.items():
+        assert bayes[task].mean(dtype=np.float64) == pytest.approx(rate, rel=1e-4)
+    alone = calibrated_biases({"a": logits["conversion"]}, {"a": 0.03}, {})["a"]
+    assert biases["conversion"] > alone + 0.5  # what the cap takes, the bias gives back

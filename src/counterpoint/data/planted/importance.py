@@ -1,32 +1,48 @@
-"""Which relation matters to which task: the planted truth that gates are compared with."""
+"""How much which signal matters to which task: the planted truth that gates are compared with."""
+
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-# relation: (head, tail); the head is the end of the pair that the relation's signal belongs to
-RELATIONS = {
-    "follows": ("user", "shop"),
-    "likes": ("user", "brand"),
-    "knows": ("user", "user"),
-    "sold_by": ("item", "shop"),
-    "of_brand": ("item", "brand"),
-    "bundled_with": ("item", "item"),
-}
+from counterpoint.data.planted.draws import Floats
+from counterpoint.data.planted.hidden_graph import HiddenGraph, Reals
 
-# Three orthonormal directions in the space of relations (columns as in RELATIONS).
-_BY_SHOP = np.array([1, 0, 0, 1, 0, 0]) / np.sqrt(2)
-_BY_BRAND = np.array([0, 1, 0, 0, 1, 0]) / np.sqrt(2)
-_BY_COMPANY = np.array([0, 0, 1, 0, 0, 1]) / np.sqrt(2)
+Importance = Mapping[str, Mapping[str, float]]  # task to signal to weight, a unit vector a task
 
 
-def relation_importance(relatedness: float, kinship: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Unit vectors ``w_t [relations]`` of the tasks.
+def at_cosine(one: Floats, other: Floats, cosine: float) -> Floats:
+    """The unit vector at ``cosine`` to ``one``, in its plane with ``other``; both orthonormal."""
+    vector: Floats = cosine * one + np.sqrt(1 - cosine**2) * other
+    return vector
 
-    cos(click, complaint) is ``relatedness``, cos(click, conversion) is ``kinship``, and
-    cos(conversion, complaint) is their product.
-    """
+
+def cosines(importance: Importance) -> dict[str, dict[str, float]]:
+    """Cosine of every two tasks' importances."""
+    vectors = {task: np.array(list(weights.values())) for task, weights in importance.items()}
     return {
-        "click": _BY_SHOP,
-        "conversion": kinship * _BY_SHOP + np.sqrt(1 - kinship**2) * _BY_COMPANY,
-        "complaint": relatedness * _BY_SHOP + np.sqrt(1 - relatedness**2) * _BY_BRAND,
+        task: {other: float(vector @ vectors[other]) for other in vectors}
+        for task, vector in vectors.items()
     }
+
+
+def weighed_signals(
+    graph: HiddenGraph,
+    paths: Mapping[str, tuple[str, ...]],
+    importance: Importance,
+    temperature: float,
+) -> dict[str, Reals]:
+    """For each task the sum of weight x signal over ``temperature`` ``[receivers, latent_width]``.
+
+    Args:
+        graph: which carries the signals.
+        paths: by signal, the relations it comes by; all end at one node type.
+        importance: the signals' weights; those of other signals are not looked at.
+        temperature: what the sum is divided by.
+    """
+    weighed: dict[str, Reals] = {}
+    for name, path in paths.items():
+        signal = graph.signal(*path) / np.float32(temperature)
+        for task, weights in importance.items():
+            part = np.float32(weights[name]) * signal
+            weighed[task] = weighed[task] + part if task in weighed else part
+    return weighed

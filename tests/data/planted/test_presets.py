@@ -27,11 +27,32 @@ def test_dials_may_come_as_text_from_the_command_line():
             {"conversion_rate": 0.2, "click_rate": 0.3},
             r"planted tiny: conversion_rate 0\.2 is above half of click_rate 0\.3: .*lower it",
         ),
+        ({"customers": 100}, r"planted tiny: customers=100: Extra inputs are not permitted"),
     ],
 )
 def test_a_dial_out_of_its_range_is_one_line(dials, line):
     with pytest.raises(UserError, match=line) as raised:
         planted_preset("tiny", **dials)
+    assert len(raised.value.faults) == 1
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "dials", "line"),
+    [
+        ("logistic", {"relatedness": 1}, r"relatedness=1: .*less than or equal to 0\.9"),
+        ("logistic", {"users": 100}, r"users=100: Extra inputs are not permitted"),
+        (
+            "logistic_tiny",
+            {"contract_rate": 0.11},
+            r"contract_rate 0\.11 is above half of interest_rate 0\.2: a contract is .*lower it",
+        ),
+        ("aminer", {"latent_width": 1}, r"latent_width=1: .*greater than or equal to 2"),
+    ],
+)
+def test_so_it_is_with_every_kind(preset, dials, line):
+    with pytest.raises(UserError, match=f"planted {preset}: {line}") as raised:
+        planted_preset(preset, **dials)
     assert len(raised.value.faults) == 1
     assert "\n" not in str(raised.value)
 
@@ -43,5 +64,7 @@ def test_every_faulty_dial_has_its_line():
 
 
 def test_an_unknown_preset_says_which_there_are():
-    with pytest.raises(UserError, match="no preset 'huge'; there are tiny, demo, large"):
+    with pytest.raises(
+        UserError, match="no preset 'huge'; there are tiny, demo, large, logistic, "
+    ):
         planted_preset("huge")

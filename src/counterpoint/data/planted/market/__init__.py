@@ -1,0 +1,1 @@
+"""The planted marketplace: three tasks on impressions of users and items."""
