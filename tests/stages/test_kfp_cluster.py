@@ -12,7 +12,7 @@ import pytest
 from counterpoint import cli
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
-from counterpoint.stages.kfp import COMPILED, pipeline_arguments, pipeline_named
+from counterpoint.stages.kfp import pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import STAGES
 
