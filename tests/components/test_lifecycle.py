@@ -45,7 +45,7 @@ def write_random_bundle(folder: Path, store: GraphStore, seed: int) -> None:
     rng = np.random.default_rng(seed)
     ids = {name: store.ids(name) for name in ("user", "item")}
     src, dst = (rng.normal(size=(len(found), 2)).astype(np.float32) for found in ids.values())
-    zeros = [np.zeros(len(found), dtype=np.float32) for found in (*ids.values(),)]
+    zeros = [np.zeros(len(found), dtype=np.float32) for found in ids.values()]
     head = DotHead(TaskKind.BINARY, ("user", "item"), src, dst, *zeros, np.zeros(()))
     logit = sum(float(a) * float(b) for a, b in zip(src[1], dst[2], strict=True))
     pair = {"src": ids["user"][1].item(), "dst": ids["item"][2].item()}
