@@ -1,5 +1,5 @@
-"""Who is promoted by the main job: KFP's own local orchestration of it, with steps that only say
-what they were given."""
+"""Who is promoted: KFP's own local orchestration of the pipelines, with steps that only note what
+they were given."""
 
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,25 @@ GRID = ("single_task-gcn-fixed", "mmoe-gcn-fixed")
 Steps = list[tuple[str, dict[str, Any]]]
 
 
-def steps(monkeypatch: pytest.MonkeyPatch, root: Path, decision: str, **settings: str) -> Steps:
-    """Steps that ran, with their arguments, where the chosen candidate has this verdict."""
+def steps(
+    monkeypatch: pytest.MonkeyPatch, root: Path, name: str, decision: str, **settings: str
+) -> Steps:
+    """Steps of a pipeline that ran and their arguments; ``decision``: the chosen one's verdict."""
     ran: Steps = []
 
     def step(
         *, task_name: str, task_spec: Any, components: Any, io_store: Any, **_: Any
     ) -> tuple[dict[str, Any], Status]:
-        name = task_spec.component_ref.name
-        ran.append((name, OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)))
-        made = components[name].output_definitions
-        told = {"Output": f"digest of {name}", "decision": decision, "version": "7"}
+        component = task_spec.component_ref.name
+        ran.append((component, OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)))
+        made = components[component].output_definitions
+        told = {"Output": f"digest of {component}", "decision": decision, "version": "7"}
         outputs = {key: told[key] for key in made.parameters}
         return outputs | {key: dsl.Artifact(uri=key) for key in made.artifacts}, Status.SUCCESS
 
     monkeypatch.setattr(task_executor, "execute_single_task", step)
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-    pipeline = pipeline_named(ROOT, "main_job")
+    pipeline = pipeline_named(ROOT, name)
     pipeline(**pipeline_arguments(pipeline, Params(grid=GRID), settings))
     return ran
 
@@ -43,7 +45,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, root: Path, decision: str, **settings
 def test_the_chosen_version_is_promoted_where_asked_and_the_verdict_is_promote(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ran = steps(monkeypatch, tmp_path, "promote", promote="3")
+    ran = steps(monkeypatch, tmp_path, "main_job", "promote", promote="3")
     (given,) = [arguments for name, arguments in ran if name == "comp-promote"]
     assert (given["version"], given["expect_champion"]) == ("7", "3")
     assert given["graph_digest"] == "digest of comp-build-graph"
@@ -59,6 +61,19 @@ def test_the_chosen_version_is_promoted_where_asked_and_the_verdict_is_promote(
 def test_nobody_is_promoted_otherwise_and_all_else_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, decision: str, settings: dict[str, str]
 ) -> None:
-    ran = [name for name, _ in steps(monkeypatch, tmp_path, decision, **settings)]
+    ran = [name for name, _ in steps(monkeypatch, tmp_path, "main_job", decision, **settings)]
     wanted = [f"comp-{stage.name.replace('_', '-')}" for stage in STAGES]
     assert sorted(ran) == sorted([*wanted, "comp-train", "comp-record-failure"])
+
+
+def test_the_pipeline_promote_judges_on_todays_graph_and_trains_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = {"version": "candidate", "expect_champion": "3"}
+    ran = steps(monkeypatch, tmp_path, "promote", "", **settings)
+    wanted = ["ingest", "validate", "build-graph", "promote", "record-failure"]
+    assert [name for name, _ in ran] == [f"comp-{name}" for name in wanted]
+    given = ran[3][1]
+    assert {name: given[name] for name in settings} == settings
+    assert given["graph_digest"] == "digest of comp-build-graph"
+    assert given["register"]["model"] == "counterpoint"
