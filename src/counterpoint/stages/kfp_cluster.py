@@ -112,6 +112,8 @@ def _arguments(pipeline: Any, params: Params, settings: Mapping[str, str]) -> di
             f"data.path: {params.data.path} is a folder of this machine; put it under DVC"
             " (counterpoint data add) and say source: dvc"
         )
+    if "://" not in (rows := settings.get("rows", "://")):
+        faults.append(f"rows: {rows} is a file of this machine; name an object, s3://… or gs://…")
     if faults:
         raise UserError(*faults)
     return pipeline_arguments(pipeline, params, settings)
