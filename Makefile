@@ -71,7 +71,7 @@ lock: install  ## resolve every lock again
 	$(UV_LOCK) $(IMAGES)/fetch.in -o $(IMAGES)/fetch.lock
 	$(UV_LOCK) .ci/tools.in -o .ci/tools.lock
 
-golden: install  ## render dvc.yaml and the compiled pipeline from the table of stages
+golden: install  ## render dvc.yaml and the compiled pipelines from the table of stages
 	counterpoint pipeline dvc > dvc.yaml
 	counterpoint pipeline compile --output pipelines
 	python -m components.readme

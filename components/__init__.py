@@ -1,4 +1,4 @@
-"""KFP components, one folder a stage: thin bodies that call the installed package."""
+"""KFP components, one folder each: thin bodies that call the installed package."""
 
 import os
 

@@ -15,7 +15,7 @@ MLFLOW_SECRET = "counterpoint-mlflow"
 STORAGE_SECRET = "counterpoint-storage"
 
 
-def configure(task: Any, stage: Stage, gpus: int) -> None:
+def configure_stage(task: Any, stage: Stage, gpus: int) -> None:
     """Set what the cluster must know of a stage's task.
 
     Args:
@@ -23,16 +23,21 @@ def configure(task: Any, stage: Stage, gpus: int) -> None:
         stage: of the table.
         gpus: accelerators for each task of a stage that profits from one.
     """
-    task.set_caching_options(stage.cache)
-    task.set_retry(RETRIES, backoff_duration="30s")
-    kubernetes.set_timeout(task, HOURS.get(stage.name, 2) * 3600)
-    confine(task)
+    configure(task, cache=stage.cache, hours=HOURS.get(stage.name, 2))
     if stage.gpu and gpus:
         _accelerate(task, gpus)
     if stage.name == "register":
         give_tracking(task)
     if stage.name == "ingest":
         give_storage(task)
+
+
+def configure(task: Any, *, cache: bool, hours: int = 2) -> None:
+    """Whether results are used again, tries, deadline, rights."""
+    task.set_caching_options(cache)
+    task.set_retry(RETRIES, backoff_duration="30s")
+    kubernetes.set_timeout(task, hours * 3600)
+    confine(task)
 
 
 def confine(task: Any) -> None:

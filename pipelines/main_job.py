@@ -1,72 +1,26 @@
 """The main job as a KFP pipeline, built from the table of stages."""
 
-from importlib import import_module
 from typing import Any
 
 from kfp import dsl
 
-from components.record_failure.component import record_failure
-from counterpoint.stages.table import STAGES, Stage
-from pipelines.cluster import configure, confine, give_tracking
-
-TRAIN = next(stage for stage in STAGES if stage.each)
+from counterpoint.stages.table import STAGES
+from pipelines.wiring import Artifacts, on_exit, promotion, wire
 
 
-def _component(stage: Stage) -> Any:
-    return getattr(import_module(f"components.{stage.name}.component"), stage.name)
+def _promote_if_asked(artifacts: Artifacts, params: dict[str, Any]) -> None:
+    """Let the chosen candidate be champion if a champion is named and the verdict is promote.
 
-
-def _output_name(stage: Stage) -> str:
-    return "run_out" if stage.each else f"{stage.output}_out"
-
-
-def _itself(channel: Any) -> Any:
-    return channel
-
-
-def _arguments(stage: Stage, artifacts: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {name: params[name] for name in stage.params}
-    arguments["code"] = params[f"{stage.name}_code"]
-    for name in stage.inputs:
-        task, output = artifacts[name]
-        # kfp rewires a Collected when it is consumed, so that every consumer needs its own
-        wired = dsl.Collected if name == TRAIN.output else _itself
-        arguments[name] = wired(task.outputs[output])
-        # KFP 2.17's local runner gives the loop's item to every parameter that comes from a task,
-        # so a stage of the loop takes no digest, and is not cached on a cluster
-        if not stage.each:
-            digest = "run_digests" if name == TRAIN.output else f"{name}_digest"
-            arguments[digest] = wired(task.outputs["Output"])
-    return arguments
-
-
-def _task(stage: Stage, arguments: dict[str, Any], gpus: int) -> Any:
-    task = _component(stage)(**arguments)
-    task.set_display_name(stage.name.replace("_", " "))
-    configure(task, stage, gpus)
-    return task
-
-
-def _stages(params: dict[str, Any], gpus: int) -> None:
-    """Wire every stage of the table; one flat loop over the grid."""
-    artifacts: dict[str, Any] = {}
-    for stage in STAGES:
-        arguments = _arguments(stage, artifacts, params)
-        if stage.each:
-            with dsl.ParallelFor(params["grid"]) as cell:
-                task = _task(stage, {**arguments, "cell": cell}, gpus)
-        else:
-            task = _task(stage, arguments, gpus)
-        artifacts[stage.output] = task, _output_name(stage)
-
-
-def _on_exit(register: Any) -> Any:
-    task = record_failure(register=register)
-    task.set_display_name("record failure")
-    task.set_caching_options(False)
-    confine(task)
-    give_tracking(task)
-    return task
+    In this order: KFP 2.17's local runner finds an output that has a name only among the inputs of
+    a block, and one that it does not find counts as false.
+    """
+    (evaluate, _), (register, _) = artifacts["evaluation"], artifacts["registration"]
+    expected = params["promote"]
+    with (
+        dsl.If(expected != "", name="asked"),
+        dsl.If(evaluate.outputs["decision"] == "promote", name="verdict"),
+    ):
+        promotion(artifacts, register.outputs["version"], expected, params)
 
 
 def main_job(gpus: int = 0) -> Any:
@@ -86,6 +40,8 @@ def main_job(gpus: int = 0) -> Any:
         overrides: dict = {},  # noqa: B006
         evaluate: dict = {},  # noqa: B006
         register: dict = {},  # noqa: B006
+        # the version that is champion now, or none; empty: nobody is promoted
+        promote: str = "",
         # of the source files of each stage, so that a cache sees them; empty: not checked
         ingest_code: str = "",
         validate_code: str = "",
@@ -94,9 +50,10 @@ def main_job(gpus: int = 0) -> Any:
         train_code: str = "",
         evaluate_code: str = "",
         register_code: str = "",
+        lifecycle_code: str = "",
     ) -> None:
         params = dict(locals())  # the arguments; nothing else has a name yet
-        with dsl.ExitHandler(_on_exit(register), name="job"):
-            _stages(params, gpus)
+        with dsl.ExitHandler(on_exit(register), name="job"):
+            _promote_if_asked(wire(STAGES, params, gpus), params)
 
     return pipeline

@@ -1,5 +1,7 @@
 """Judge the candidates of the grid."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
@@ -21,11 +23,13 @@ def evaluate(
     evaluate: dict,
     code: str,
     evaluation_out: Output[Artifact],
-) -> str:
-    """Write report.json, report.html and metrics.json; returns their digest."""
+) -> NamedTuple("Evaluated", [("Output", str), ("decision", str)]):
+    """Write report.json, report.html and metrics.json; returns their digest, and what the gate
+    decided of the candidate that was chosen on validation."""
+    from counterpoint.stages.chosen import decision
     from counterpoint.stages.component import run_component
 
-    return run_component(
+    digest = run_component(
         "evaluate",
         code=code,
         inputs={"data": data.path, "validation": validation.path, "graph": graph.path},
@@ -34,3 +38,4 @@ def evaluate(
         output=evaluation_out.path,
         sections={"grid": grid, "seeds": seeds, "evaluate": evaluate},
     )
+    return digest, decision(evaluation_out.path)

@@ -1,5 +1,7 @@
 """Register the judged candidates in MLflow."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
@@ -18,11 +20,13 @@ def register(
     register: dict,
     code: str,
     registration_out: Output[Artifact],
-) -> str:
-    """Write the receipt; returns its digest."""
+) -> NamedTuple("Registered", [("Output", str), ("version", str)]):
+    """Write the receipt; returns its digest, and the version that the candidate became that was
+    chosen on validation."""
+    from counterpoint.stages.chosen import version
     from counterpoint.stages.component import run_component
 
-    return run_component(
+    digest = run_component(
         "register",
         code=code,
         inputs={"graph": graph.path, "evaluation": evaluation.path},
@@ -31,3 +35,4 @@ def register(
         output=registration_out.path,
         sections={"grid": grid, "register": register},
     )
+    return digest, version(evaluation.path, registration_out.path)

@@ -145,9 +145,8 @@ def data_plant(
 
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise UserError(f"{target}: there already; name another folder, or delete it")
-    chosen = dict(dial.partition("=")[::2] for dial in dials or [])
     with new_folder(target) as scratch, _Progress(f"planting {preset}"):
-        generate(planted_preset(preset, **chosen), scratch)
+        generate(planted_preset(preset, **_named(dials)), scratch)
     print(f"{target} is made. Next: counterpoint run --data {target}")
 
 
@@ -293,12 +292,26 @@ def pipeline_dvc() -> None:
 def pipeline_compile(
     output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
 ) -> None:
-    """Compile the KFP pipeline of this checkout, without and with a GPU for what trains."""
-    from counterpoint.stages.kfp import COMPILED, compile_pipeline
+    """Compile the KFP pipelines of this checkout, the main job without and with a GPU."""
+    from counterpoint.stages.kfp import COMPILED, compile_pipeline, pipeline_named
 
-    for name, gpus in COMPILED.items():
-        compile_pipeline(Path.cwd(), output / name, gpus)
-        print(f"{output / name} is compiled.")
+    for file, (name, gpus) in COMPILED.items():
+        compile_pipeline(pipeline_named(Path.cwd(), name, gpus), output / file)
+        print(f"{output / file} is compiled.")
+
+
+Pipeline = Annotated[
+    str, typer.Option("--pipeline", help="main_job, score_and_monitor or promote.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Parameter of the pipeline: name=value, repeatable."),
+]
+
+
+def _named(settings: list[str] | None) -> dict[str, str]:
+    """Name to value of every name=value."""
+    return {name: value for name, _, value in (text.partition("=") for text in settings or [])}
 
 
 @pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
@@ -309,14 +322,16 @@ def pipeline_run(
     ] = False,
     params: ParamsFile = Path("params.yaml"),
     root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
+    pipeline: Pipeline = "main_job",
+    settings: Settings = None,
 ) -> None:
-    """Run the KFP pipeline of this checkout."""
+    """Run a KFP pipeline of this checkout."""
     from counterpoint.stages.kfp_local import run_local
     from counterpoint.stages.params_file import read_params
 
     if not local:
         raise UserError("--local is needed; counterpoint pipeline submit runs it on a cluster")
-    run_local(Path.cwd(), read_params(params), root, docker)
+    run_local(Path.cwd(), read_params(params), root, docker, pipeline, _named(settings))
     print(f"The pipeline's artefacts are in {root}.")
 
 
@@ -324,12 +339,17 @@ Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that 
 
 
 @pipeline_app.command("submit", epilog="Example: counterpoint pipeline submit --gpus 1")
-def pipeline_submit(params: ParamsFile = Path("params.yaml"), gpus: Gpus = 0) -> None:
-    """Run the pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
+def pipeline_submit(
+    params: ParamsFile = Path("params.yaml"),
+    gpus: Gpus = 0,
+    pipeline: Pipeline = "main_job",
+    settings: Settings = None,
+) -> None:
+    """Run a pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
     from counterpoint.stages.kfp_cluster import submit
     from counterpoint.stages.params_file import read_params
 
-    run_id = submit(Path.cwd(), read_params(params), gpus)
+    run_id = submit(Path.cwd(), read_params(params), gpus, pipeline, _named(settings))
     print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
 
 
@@ -341,12 +361,16 @@ def pipeline_schedule(
     cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
     params: ParamsFile = Path("params.yaml"),
     gpus: Gpus = 0,
+    pipeline: Pipeline = "main_job",
+    settings: Settings = None,
 ) -> None:
-    """Run the pipeline on the cluster again and again."""
+    """Run a pipeline on the cluster again and again."""
     from counterpoint.stages.kfp_cluster import schedule
     from counterpoint.stages.params_file import read_params
 
-    print(f"recurring run {schedule(Path.cwd(), read_params(params), name, cron, gpus)} is made.")
+    chosen = (gpus, pipeline, _named(settings))
+    made = schedule(Path.cwd(), read_params(params), name, cron, *chosen)
+    print(f"recurring run {made} is made.")
 
 
 @pipeline_app.command("status")

@@ -19,7 +19,7 @@ from counterpoint.cli_options import (
     print_json,
     tracking_of,
 )
-from counterpoint.errors import UserError, raise_faults
+from counterpoint.errors import raise_faults
 
 models_app = typer.Typer(no_args_is_help=True, help="The registered model: promote, roll back.")
 
@@ -114,10 +114,10 @@ def models_promote(
     as_json: Json = False,
 ) -> None:
     """Make a version champion: verdict promote, not worse than the champion on today's test set."""
-    from counterpoint.registry.promotion import promote
+    from counterpoint.registry.promotion import expected_champion, promote
     from counterpoint.stages.champion import judge_on
 
-    expected = None if expect_champion == "none" else _number(expect_champion)
+    expected = expected_champion(expect_champion)
     tracking = tracking_of(work)
     move = promote(
         tracking,
@@ -128,12 +128,6 @@ def models_promote(
         override_reason=override,
     )
     _print_move(move.model_dump(mode="json"), as_json)
-
-
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise UserError(f"--expect-champion {text!r}: a version number, or none")
-    return int(text)
 
 
 @models_app.command("rollback", epilog='Example: counterpoint models rollback --why "wrong prices"')

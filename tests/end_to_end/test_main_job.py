@@ -10,10 +10,20 @@ from counterpoint.files import sha256_of_file
 from counterpoint.stages.table import STAGES
 from tests.end_to_end.conftest import TINY, run
 
+TASKS = ("click", "conversion", "complaint")
+
 
 @pytest.fixture(scope="module")
 def reproduced(checkout: Path) -> str:
     return run("dvc", "repro", cwd=checkout).stdout
+
+
+@pytest.fixture(scope="module")
+def piped(checkout: Path) -> Path:
+    """Artefacts of the same job by KFP's local runner, which is to promote what it registers."""
+    options = ("--root", "kfp", "--set", "promote=none")
+    run("counterpoint", "pipeline", "run", "--local", *options, cwd=checkout)
+    return checkout / "kfp"
 
 
 def read(path: Path) -> Any:
@@ -27,11 +37,7 @@ def test_dvc_repro_ends_with_verdict_report_version_and_next_step(
         assert said in reproduced
     report = read(checkout / "work" / "evaluation" / "report.json")
     assert [c["candidate"] for c in report["candidates"]] == ["shared_bottom-gcn-fixed"]
-    assert {task["name"] for task in report["candidates"][0]["tasks"]} == {
-        "click",
-        "conversion",
-        "complaint",
-    }
+    assert {task["name"] for task in report["candidates"][0]["tasks"]} == set(TASKS)
     assert "Bayes-optimal" in report["references"]["click"]
     html = (checkout / "work" / "evaluation" / "report.html").read_text()
     assert 'src="http' not in html
@@ -58,13 +64,12 @@ def test_what_the_receipt_names_is_whole_in_the_registry(checkout: Path, reprodu
     assert "Traceback" not in done.stderr
 
 
-def test_kfp_local_gives_the_same_bytes(checkout: Path, reproduced: str) -> None:
-    run("counterpoint", "pipeline", "run", "--local", "--root", "kfp", cwd=checkout)
+def test_kfp_local_gives_the_same_bytes(checkout: Path, reproduced: str, piped: Path) -> None:
     for cell in TINY["grid"]:
         ours = checkout / "work" / "runs" / str(cell)
         theirs = [
             path.parent
-            for path in (checkout / "kfp").rglob("config.json")
+            for path in piped.rglob("config.json")
             if path.parent.name == "run_out"
             and read(path)["cell"] == read(ours / "config.json")["cell"]
         ]
@@ -73,11 +78,32 @@ def test_kfp_local_gives_the_same_bytes(checkout: Path, reproduced: str) -> None
             if path.is_file():
                 other = theirs[0] / path.relative_to(ours)
                 assert sha256_of_file(path) == sha256_of_file(other), path
-    metrics = list((checkout / "kfp").rglob("evaluation_out/metrics.json"))
+    metrics = list(piped.rglob("evaluation_out/metrics.json"))
     assert len(metrics) == 1
     assert (
         metrics[0].read_bytes() == (checkout / "work" / "evaluation" / "metrics.json").read_bytes()
     )
+
+
+def test_a_pipeline_promotes_and_another_scores_and_monitors(checkout: Path, piped: Path) -> None:
+    (move,) = piped.rglob("promotion_out/move.json")
+    (receipt,) = piped.rglob("registration_out/receipt.json")
+    assert read(receipt)["versions"][0]["verdict"] == "promote"
+    assert (read(move)["version"], read(move)["before"]) == (1, None)
+    (data,) = piped.rglob("data_out")
+    rows = data / "tasks" / "click.parquet"
+    options = ("--pipeline", "score_and_monitor", "--set", "task=click", "--set", f"rows={rows}")
+    run("counterpoint", "pipeline", "run", "--local", "--root", "kfp", *options, cwd=checkout)
+    (drift,) = piped.rglob("drift_out/drift.json")
+    assert (read(drift)["version"], read(drift)["drifted"]) == (1, [])
+    assert {one["name"] for one in read(drift)["predictions"]} == set(TASKS)
+    (scoring,) = piped.rglob("scores_out/scoring.json")
+    question = read(scoring)["question"]
+    assert (question["asked"], question["version"]) == ("champion", 1)
+    command = ("score", "1", "--task", "click", "--from", str(rows), "--to", "scores")
+    run("counterpoint", *command, "--work", "kfp", cwd=checkout)
+    ours, theirs = (folder / "scores.parquet" for folder in (checkout / "scores", scoring.parent))
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_counterpoint_run_on_a_folder(checkout: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from counterpoint import cli
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
-from counterpoint.stages.kfp import COMPILED, pipeline_arguments
+from counterpoint.stages.kfp import pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import STAGES
 
@@ -93,13 +93,17 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster
 @pytest.fixture
 def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout whose components name images by digest; they read the environment at import."""
-    names = {gpus: name for name, gpus in COMPILED.items()}
+    whole = kfp_cluster.compile_pipeline
 
-    def compiled(checkout: Path, target: Path, gpus: int) -> None:
-        golden = checkout / "pipelines" / names[gpus]
-        target.write_text(golden.read_text().replace(":0.1.0", DIGEST))
+    def compiled(pipeline: Any, target: Path) -> None:
+        whole(pipeline, target)
+        target.write_text(target.read_text().replace(":0.1.0", DIGEST))
 
     monkeypatch.setattr(kfp_cluster, "compile_pipeline", compiled)
+
+
+def arguments_of(name: str, **settings: str) -> dict[str, Any]:
+    return pipeline_arguments(pipeline_named(ROOT, name), PARAMS, settings)
 
 
 def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pinned: None) -> None:
@@ -108,7 +112,8 @@ def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pi
     assert run["experiment_id"] == "e1"
     spec, parameters = run["pipeline_spec"], run["runtime_config"]["parameters"]
     assert set(spec) == {"pipeline_spec", "platform_spec"}
-    assert parameters == pipeline_arguments(PARAMS)
+    assert parameters == arguments_of("main_job")
+    assert not {"monitor", "promote", "rows"} & set(parameters)
     assert {auth for _, _, auth, _ in cluster.requests} == {"Bearer secret-token"}
     assert "secret-token" not in json.dumps([body for *_, body in cluster.requests])
 
@@ -117,11 +122,13 @@ def test_the_tracking_server_of_params_yaml_is_no_argument_of_a_pipeline() -> No
     """The local runner takes it from there; it hands it over as the environment."""
     values = PARAMS.model_dump(by_alias=True)
     values["register"]["tracking_uri"] = "http://elsewhere"
-    arguments = pipeline_arguments(Params.model_validate(values))
+    pipeline = pipeline_named(ROOT, "promote")
+    settings = {"version": "1", "expect_champion": "none"}
+    arguments = pipeline_arguments(pipeline, Params.model_validate(values), settings)
     assert set(arguments["register"]) == {"model", "experiment"}
 
 
-@pytest.mark.parametrize("gpus", COMPILED.values())
+@pytest.mark.parametrize("gpus", [0, 1])
 def test_submit_asks_for_the_accelerators_it_is_told_to(
     cluster: Cluster, pinned: None, gpus: int
 ) -> None:
@@ -145,6 +152,32 @@ def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned:
     assert {name: tasks[name] for name in cached} == cached
     assert not tasks["record-failure"]
     assert "cacheKey" not in json.dumps(spec)
+
+
+def test_submit_takes_another_pipeline_and_what_it_needs(cluster: Cluster, pinned: None) -> None:
+    settings = {"version": "candidate", "expect_champion": "3"}
+    kfp_cluster.submit(ROOT, PARAMS, pipeline="promote", settings=settings)
+    run = cluster.sent("/runs")
+    spec = run["pipeline_spec"]["pipeline_spec"]
+    assert spec["pipelineInfo"]["name"] == "counterpoint-promote"
+    given = run["runtime_config"]["parameters"]
+    assert given == arguments_of("promote", **settings)
+    assert {"version", "expect_champion", "data", "lifecycle_code"} <= set(given)
+    assert not {"grid", "seeds", "train", "monitor"} & set(given)
+
+
+def test_wrong_settings_of_a_pipeline_are_a_line_each() -> None:
+    with pytest.raises(UserError) as raised:
+        arguments_of("score_and_monitor", task="click", champion="3", data="elsewhere")
+    assert raised.value.faults == (
+        "--set champion: no parameter of counterpoint-score-and-monitor; it has rows, task, "
+        "version, unknown",
+        "--set data: no parameter of counterpoint-score-and-monitor; it has rows, task, "
+        "version, unknown",
+        "counterpoint-score-and-monitor needs --set rows=…",
+    )
+    with pytest.raises(UserError, match="no pipeline 'main'; there are main_job"):
+        pipeline_named(ROOT, "main")
 
 
 def test_schedule_asks_for_one_run_at_a_time(cluster: Cluster, pinned: None) -> None:
@@ -184,16 +217,15 @@ def test_an_image_without_digest_is_refused_before_anything_is_sent(cluster: Clu
     assert not cluster.requests
 
 
-def test_a_tracking_server_or_a_folder_of_this_machine_is_refused(cluster: Cluster) -> None:
+def test_a_tracking_server_or_what_is_on_this_machine_is_refused(cluster: Cluster) -> None:
     values = PARAMS.model_dump(by_alias=True)
     values["register"]["tracking_uri"] = "http://elsewhere"
     values["data"] = {"source": "folder", "path": "/home/ann/market"}
+    given = {"pipeline": "score_and_monitor", "settings": {"task": "click", "rows": "/home/x"}}
     with pytest.raises(UserError) as raised:
-        kfp_cluster.submit(ROOT, Params.model_validate(values))
-    assert ["tracking_uri" in line or "data.path" in line for line in raised.value.faults] == [
-        True,
-        True,
-    ]
+        kfp_cluster.submit(ROOT, Params.model_validate(values), **given)
+    places = [line.split(":")[0] for line in raised.value.faults]
+    assert places == ["register.tracking_uri", "data.path", "rows"]
     assert not cluster.requests
 
 

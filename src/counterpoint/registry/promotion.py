@@ -140,6 +140,15 @@ def resolved(tracking: Tracking, log: Log, version: int | str) -> "ModelVersion"
     return version_of(tracking, log.model, named.get(str(version)) or version)
 
 
+def expected_champion(text: str) -> int | None:
+    """What a caller who is asked for the champion says: the number of a version, or none."""
+    if text == "none":
+        return None
+    if not text.isdigit():
+        raise UserError(f"--expect-champion {text!r}: a version number, or none")
+    return int(text)
+
+
 def _log_of(tracking: Tracking, model: str) -> Log:
     aliases(tracking, model)  # says what to do where there is no such model
     return read_log(tracking, model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from counterpoint.errors import UserError
 from counterpoint.files import MANIFEST, new_folder, read_json, verified_digest
-from counterpoint.stages.params import Params
+from counterpoint.stages.params import Params, RegisterParams
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import StageCall, stage_named
 from counterpoint.stages.validation_gate import require_passed
@@ -23,7 +23,7 @@ def _linked_runs(folders: Sequence[str], target: Path) -> Path:
     return target
 
 
-def _check_digests(inputs: Mapping[str, Path], stated: Mapping[str, str]) -> None:
+def check_digests(inputs: Mapping[str, Path], stated: Mapping[str, str]) -> None:
     """The digests that came as parameters must be those of the artefacts that came as files."""
     faults = [
         f"{inputs[name]}: its digest is not {digest[:12]}, which the pipeline passed; run it again"
@@ -34,7 +34,7 @@ def _check_digests(inputs: Mapping[str, Path], stated: Mapping[str, str]) -> Non
         raise UserError(*faults)
 
 
-def _check_code(stage_name: str, stated: str) -> None:
+def check_code(stage_name: str, stated: str) -> None:
     """The image must have the source files that the pipeline was started for."""
     if stated not in ("", found := code_digest(stage_name)):
         raise UserError(
@@ -43,9 +43,9 @@ def _check_code(stage_name: str, stated: str) -> None:
         )
 
 
-def _check_server(params: Params) -> None:
+def check_server(register: RegisterParams) -> None:
     """Who starts a pipeline may not choose the server that gets the namespace's credentials."""
-    if params.register_.tracking_uri is not None:
+    if register.tracking_uri is not None:
         raise UserError(
             "register.tracking_uri: a pipeline's server is MLFLOW_TRACKING_URI of its environment;"
             " leave it out"
@@ -76,15 +76,15 @@ def run_component(
         runs: folders of the run directories, for a stage that reads them all.
     """
     stage = stage_named(stage_name)
-    _check_code(stage_name, code)
+    check_code(stage_name, code)
     grid = sections.get("grid") or ([cell] if cell is not None else ["single_task-mlp-fixed"])
     params = Params.model_validate({**sections, "grid": grid})
-    _check_server(params)
+    check_server(params.register_)
     with tempfile.TemporaryDirectory() as links:
         paths = {name: Path(folder) for name, folder in inputs.items()}
         if "runs" in stage.inputs:
             paths["runs"] = _linked_runs(runs, Path(links))
-        _check_digests(paths, digests or {})
+        check_digests(paths, digests or {})
         with new_folder(Path(output)) as scratch:
             stage.function(
                 StageCall(paths, scratch, params, cell, work=Path(output).parent, report=_printed)

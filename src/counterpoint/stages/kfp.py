@@ -1,6 +1,7 @@
-"""Kubeflow Pipelines: the main job of a checkout, compiled, and what it is given."""
+"""Kubeflow Pipelines: the pipelines of a checkout, compiled, and what they are given."""
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,38 +9,66 @@ from typing import Any
 from counterpoint.errors import UserError
 from counterpoint.stages.params import Params
 from counterpoint.stages.sources import code_digest
-from counterpoint.stages.table import STAGES
 
-# compiled file to the accelerators of each task that trains
-COMPILED = {"main_job.yaml": 0, "main_job_gpu.yaml": 1}
+MAIN_JOB = "main_job"
+PIPELINES = (MAIN_JOB, "score_and_monitor", "promote")
+# compiled file to its pipeline and the accelerators of each task that trains
+COMPILED = {f"{name}.yaml": (name, 0) for name in PIPELINES} | {"main_job_gpu.yaml": (MAIN_JOB, 1)}
 # who runs in an image, which must not be root; components/images/Containerfile makes it so
 IMAGE_USER = 65532
 
 
-def main_job(checkout: Path, gpus: int = 0) -> Any:
-    """The pipeline of the checkout: components/ and pipelines/ are no part of the package."""
-    if not (checkout / "pipelines" / "main_job.py").is_file():
-        raise UserError(f"{checkout}: no pipelines/main_job.py; run this in a checkout")
+def pipeline_named(checkout: Path, name: str, gpus: int = 0) -> Any:
+    """A pipeline of the checkout: components/ and pipelines/ are no part of the package."""
+    if name not in PIPELINES:
+        raise UserError(f"no pipeline {name!r}; there are {', '.join(PIPELINES)}")
+    if not (checkout / "pipelines" / f"{name}.py").is_file():
+        raise UserError(f"{checkout}: no pipelines/{name}.py; run this in a checkout")
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
-    return import_module("pipelines.main_job").main_job(gpus)
+    found = getattr(import_module(f"pipelines.{name}"), name)
+    return found(gpus) if name == MAIN_JOB else found
 
 
-def compile_pipeline(checkout: Path, target: Path, gpus: int = 0) -> None:
+def compile_pipeline(pipeline: Any, target: Path) -> None:
     """Write the pipeline's IR YAML, its platform spec behind it, to the file ``target``."""
     from kfp.compiler import Compiler
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    Compiler().compile(main_job(checkout, gpus), str(target))
+    Compiler().compile(pipeline, str(target))
 
 
-def pipeline_arguments(params: Params) -> dict[str, Any]:
-    """The pipeline's parameters: the sections of params.yaml, and what code each stage has.
+def pipeline_arguments(
+    pipeline: Any, params: Params, settings: Mapping[str, str]
+) -> dict[str, Any]:
+    """Values of the pipeline's parameters.
 
-    KFP's structs hold no None. The tracking server is no parameter: a cluster configures it, and a
-    run must not choose another.
+    Sections of params.yaml, what code each stage has, and ``settings``: those that params.yaml has
+    nothing of. KFP's structs hold no None. The tracking server is no parameter: a cluster
+    configures it, and a run must not choose another.
+
+    Raises:
+        UserError: a setting is no parameter, or is params.yaml's, or one is missing.
     """
+    inputs = pipeline.component_spec.inputs
     values = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     values["register"].pop("tracking_uri", None)
-    values.pop("monitor", None)  # of a command, not of a stage
-    return values | {f"{stage.name}_code": code_digest(stage.name) for stage in STAGES}
+    suffix = "_code"
+    values |= {
+        name: code_digest(name.removesuffix(suffix)) for name in inputs if name.endswith(suffix)
+    }
+    values = {name: value for name, value in values.items() if name in inputs}
+    free = [name for name in inputs if name not in values]
+    faults = [
+        f"--set {name}: no parameter of {pipeline.name}; it has {', '.join(free)}"
+        for name in settings
+        if name not in free
+    ]
+    faults += [
+        f"{pipeline.name} needs --set {name}=…"
+        for name in free
+        if name not in settings and not inputs[name].optional
+    ]
+    if faults:
+        raise UserError(*faults)
+    return values | dict(settings)

@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from counterpoint.errors import UserError
-from counterpoint.stages.kfp import compile_pipeline, pipeline_arguments
+from counterpoint.stages.kfp import MAIN_JOB, compile_pipeline, pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 
 ENDPOINT = "KF_PIPELINES_ENDPOINT"  # kfp's own name
@@ -22,15 +22,29 @@ EXPERIMENT = "counterpoint"
 FAILED = ("FAILED", "CANCELED", "SKIPPED")
 
 
-def submit(checkout: Path, params: Params, gpus: int = 0) -> str:
+def submit(
+    checkout: Path,
+    params: Params,
+    gpus: int = 0,
+    pipeline: str = MAIN_JOB,
+    settings: Mapping[str, str] | None = None,
+) -> str:
     """Start a run and return its id; each task's own setting says whether it may be cached.
 
+    Args:
+        checkout: where components/ and pipelines/ are.
+        params: all parameters.
+        gpus: accelerators for each task that trains.
+        pipeline: its name.
+        settings: its parameters that params.yaml does not have.
+
     Raises:
-        UserError: the images have no digest, the parameters name something of this machine, or no
-            cluster answers.
+        UserError: the images have no digest, the parameters name something of this machine, no
+            such pipeline, wrong settings, or no cluster answers.
     """
-    arguments = _arguments(params)
-    with _compiled(checkout, gpus) as package, _answers():
+    found = pipeline_named(checkout, pipeline, gpus)
+    arguments = _arguments(found, params, settings or {})
+    with _compiled(found) as package, _answers():
         result = _client().create_run_from_pipeline_package(
             str(package),
             arguments=arguments,
@@ -40,13 +54,22 @@ def submit(checkout: Path, params: Params, gpus: int = 0) -> str:
     return str(result.run_id)
 
 
-def schedule(checkout: Path, params: Params, name: str, cron: str, gpus: int = 0) -> str:
+def schedule(
+    checkout: Path,
+    params: Params,
+    name: str,
+    cron: str,
+    gpus: int = 0,
+    pipeline: str = MAIN_JOB,
+    settings: Mapping[str, str] | None = None,
+) -> str:
     """Start a run at every time that ``cron`` names (six fields, seconds first); return its id.
 
-    One run at a time, and none for times that were missed.
+    One run at a time, and none for times that were missed. The rest is as for :func:`submit`.
     """
-    arguments = _arguments(params)
-    with _compiled(checkout, gpus) as package, _answers():
+    found = pipeline_named(checkout, pipeline, gpus)
+    arguments = _arguments(found, params, settings or {})
+    with _compiled(found) as package, _answers():
         client = _client()
         experiment = client.create_experiment(EXPERIMENT, namespace=os.environ.get(NAMESPACE))
         recurring = client.create_recurring_run(
@@ -77,7 +100,7 @@ def status(run_id: str) -> dict[str, Any]:
     }
 
 
-def _arguments(params: Params) -> dict[str, Any]:
+def _arguments(pipeline: Any, params: Params, settings: Mapping[str, str]) -> dict[str, Any]:
     faults = []
     if params.register_.tracking_uri is not None:
         faults.append(
@@ -89,20 +112,22 @@ def _arguments(params: Params) -> dict[str, Any]:
             f"data.path: {params.data.path} is a folder of this machine; put it under DVC"
             " (counterpoint data add) and say source: dvc"
         )
+    if "://" not in (rows := settings.get("rows", "://")):
+        faults.append(f"rows: {rows} is a file of this machine; name an object, s3://… or gs://…")
     if faults:
         raise UserError(*faults)
-    return pipeline_arguments(params)
+    return pipeline_arguments(pipeline, params, settings)
 
 
 @contextmanager
-def _compiled(checkout: Path, gpus: int) -> Iterator[Path]:
+def _compiled(pipeline: Any) -> Iterator[Path]:
     """The compiled pipeline in a file, its images pinned: a cluster caches by an image's name."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "main_job.yaml"
-        compile_pipeline(checkout, path, gpus)
+        path = Path(folder) / "pipeline.yaml"
+        compile_pipeline(pipeline, path)
         spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
         executors = spec["deploymentSpec"]["executors"].values()
-        images = {executor["container"]["image"] for executor in executors}
+        images = {found["container"]["image"] for found in executors if "container" in found}
         if unpinned := sorted(image for image in images if "@sha256:" not in image):
             raise UserError(
                 f"{', '.join(unpinned)}: no digest; set COUNTERPOINT_DATA_IMAGE and"

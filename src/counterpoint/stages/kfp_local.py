@@ -6,22 +6,29 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from counterpoint.errors import UserError
-from counterpoint.stages.kfp import IMAGE_USER, main_job, pipeline_arguments
+from counterpoint.stages.kfp import IMAGE_USER, MAIN_JOB, pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 
 TRACKING = "MLFLOW_TRACKING_URI"
 SERVER_STARTS = 300.0  # seconds: it imports much, which takes minutes on a loaded machine
 
 
-def run_local(checkout: Path, params: Params, root: Path, docker: bool = False) -> None:
-    """Run the pipeline by KFP's local runner; artefacts go below ``root``.
+def run_local(
+    checkout: Path,
+    params: Params,
+    root: Path,
+    docker: bool = False,
+    name: str = MAIN_JOB,
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Run a pipeline by KFP's local runner; artefacts go below ``root``.
 
     The address of the tracking server is params.yaml's, else the environment's, else: subprocesses
     share an sqlite file below ``root``; containers, which have no database, a server on that file
@@ -33,12 +40,16 @@ def run_local(checkout: Path, params: Params, root: Path, docker: bool = False) 
         root: folder to make or add to.
         docker: run each step in its image, not as root and with a read-only root, instead of in
             this environment.
+        name: of the pipeline.
+        settings: its parameters that params.yaml does not have.
 
     Raises:
-        UserError: no Docker engine answers.
+        UserError: no such pipeline, wrong settings, or no Docker engine answers.
     """
     from kfp import local
 
+    pipeline = pipeline_named(checkout, name)
+    arguments = pipeline_arguments(pipeline, params, settings or {})
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     stated = params.register_.tracking_uri or os.environ.get(TRACKING)
@@ -52,7 +63,7 @@ def run_local(checkout: Path, params: Params, root: Path, docker: bool = False) 
             _add_to_python_path(checkout)
             runner = local.SubprocessRunner(use_venv=False)
         local.init(runner=runner, pipeline_root=str(root), enable_caching=True)
-        main_job(checkout)(**pipeline_arguments(params))
+        pipeline(**arguments)
 
 
 def _add_to_python_path(checkout: Path) -> None:

@@ -47,7 +47,7 @@ class Stage:
         gpu: profits from an accelerator.
         cache: may be skipped where inputs, parameters and code are the same; a gate and a stage
             whose effect lies elsewhere may not, on a cluster, nor one of the loop
-            (pipelines/main_job.py).
+            (pipelines/wiring.py).
     """
 
     name: str
