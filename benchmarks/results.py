@@ -14,9 +14,11 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import t as student
 
 from counterpoint.data.schema import read_yaml
 from counterpoint.errors import UserError
@@ -33,10 +35,17 @@ from counterpoint.stages.runner import calls, run_if_needed
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES
 from counterpoint.stages.train import merged
+from counterpoint.training.settings import cell_named
 
 HERE = Path(__file__).parent
 STUDIES, RESULTS = HERE / "studies", HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
+WEIGHTINGS_SHOWN = {
+    "aux_ts": "AUX-TS",
+    "aux_ts-all_sims": "AUX-TS, all similarities",
+    "selar": "SELAR",
+    "uncertainty": "uncertainty",
+}
 DATA = HERE.parent.parent / "shared" / "data"
 WORK = Path.home() / ".cache" / "counterpoint-studies"
 SKIPPED = "register"  # a study is no release
@@ -161,9 +170,61 @@ def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
         "seeds": list(params.seeds),
         "summaries": report["summaries"],
         "references": report["references"],
+        "over_fixed": over_fixed(params, work, primary_metrics(report)),
+        "last_weights": last_weights(params, work),
         "verdicts": [verdict_summary(found) for found in report["candidates"]],
         "chosen": report["chosen"],
     }
+
+
+def primary_metrics(report: dict[str, Any]) -> dict[str, str]:
+    """The metric that decides, by target."""
+    judged = [task for verdict in report["candidates"] for task in verdict["tasks"]]
+    return {task["name"]: task["metric"] for task in judged}
+
+
+def over_fixed(params: Params, work: Path, metrics: dict[str, str]) -> dict[str, Any]:
+    """Each weighting less fixed weights on the same model: mean and 95 % interval over seeds.
+
+    Paired by seed; the interval is of the training's chance alone, the test set is one.
+    """
+    found: dict[str, Any] = {}
+    for name in params.grid:
+        cell = cell_named(name)
+        fixed = f"{cell.architecture}-{cell.encoder}-fixed"
+        if cell.is_twin or name == fixed or fixed not in params.grid or len(params.seeds) < 2:
+            continue
+        found[name] = {
+            task: _paired(_on_test(work, name, task, metric), _on_test(work, fixed, task, metric))
+            for task, metric in metrics.items()
+        }
+    return found
+
+
+def last_weights(params: Params, work: Path) -> dict[str, dict[str, float]]:
+    """Weight of each task in the last epoch, mean over seeds, by joint cell."""
+    import polars as pl
+
+    found = {}
+    for name in params.grid:
+        history = pl.read_parquet(work / "runs" / name / "history.parquet").filter(name="weight")
+        if not cell_named(name).is_twin and not history.is_empty():
+            last = history.filter(pl.col("epoch") == pl.col("epoch").max().over("seed"))
+            means = last.group_by("task").agg(pl.col("value").mean()).sort("task")
+            found[name] = dict(means.iter_rows())
+    return found
+
+
+def _on_test(work: Path, cell: str, task: str, metric: str) -> dict[str, float]:
+    by_seed = read_json(work / "runs" / cell / "metrics.json")["seeds"]
+    return {seed: by_task[task]["test"][metric] for seed, by_task in by_seed.items()}
+
+
+def _paired(ours: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
+    differences = [ours[seed] - theirs[seed] for seed in ours]
+    half = stdev(differences) / len(differences) ** 0.5 * student.ppf(0.975, len(differences) - 1)
+    mean = fmean(differences)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def verdict_summary(found: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +267,32 @@ def rendered() -> str:
         if ranked and not ranked["cells"].items() <= cells.items():
             del measured[f"ranking_{shown['name']}"]
     template = environment.get_template("results.md.j2")
-    return template.render(studies=studies, measured=measured)
+    return template.render(
+        studies=studies,
+        measured=measured,
+        weightings=WEIGHTINGS_SHOWN,
+        over_fixed=[row for shown in studies for row in rows_over_fixed(shown)],
+    )
+
+
+def rows_over_fixed(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each target of a study the learned weightings of a shared bottom, less fixed weights."""
+    found = shown["found"]
+    if found is None or not found["over_fixed"]:
+        return []
+    ending = {cell.split("-", 2)[2]: by_task for cell, by_task in found["over_fixed"].items()}
+    weights = {cell.split("-", 2)[2]: found["last_weights"][cell] for cell in found["over_fixed"]}
+    return [
+        {
+            "study": shown["study"].title,
+            "task": task["name"],
+            "metric": task["metric"],
+            "differences": [ending.get(w, {}).get(task["name"]) for w in WEIGHTINGS_SHOWN],
+            "weights": [weights.get(w) for w in WEIGHTINGS_SHOWN],
+        }
+        for task in found["verdicts"][0]["tasks"]
+        if ending.keys() & WEIGHTINGS_SHOWN.keys()
+    ]
 
 
 def main() -> None:

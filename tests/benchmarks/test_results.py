@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from scipy.stats import ttest_rel
 
-from benchmarks.results import PAGE, RESULTS, compute, rendered, study_digest
-from counterpoint.files import read_json
+from benchmarks.results import PAGE, RESULTS, compute, over_fixed, rendered, study_digest
+from counterpoint.files import read_json, write_json
+from counterpoint.stages.params import Params
 
 
 def test_the_page_is_rendered_from_what_is_checked_in() -> None:
@@ -22,3 +24,20 @@ def test_the_tiny_study_comes_out_again(tmp_path: Path) -> None:
                 again = found["summaries"][cell][task][metric]["mean"]
                 # not to the bit: another processor may sum in another order
                 assert again == pytest.approx(summary["mean"], abs=2e-3), (cell, task, metric)
+
+
+def test_differences_to_fixed_weights_are_paired_by_seed(tmp_path: Path) -> None:
+    on_test = {"fixed": [0.5, 0.7, 0.6], "aux_ts": [0.6, 0.75, 0.8], "selar": [0.5, 0.7, 0.6]}
+    for weighting, values in on_test.items():
+        seeds = {str(seed): {"t": {"test": {"auc": v}}} for seed, v in enumerate(values)}
+        folder = tmp_path / "runs" / f"mmoe-gcn-{weighting}"
+        folder.mkdir(parents=True)
+        write_json(folder / "metrics.json", {"seeds": seeds})
+    grid = ("single_task-gcn-fixed", *(f"mmoe-gcn-{weighting}" for weighting in on_test))
+    found = over_fixed(Params(grid=grid, seeds=(0, 1, 2)), tmp_path, {"t": "auc"})
+    assert set(found) == {"mmoe-gcn-aux_ts", "mmoe-gcn-selar"}
+    interval = ttest_rel(on_test["aux_ts"], on_test["fixed"]).confidence_interval()
+    assert found["mmoe-gcn-aux_ts"]["t"] == pytest.approx(
+        {"mean": (0.1 + 0.05 + 0.2) / 3, "low": interval.low, "high": interval.high}
+    )
+    assert found["mmoe-gcn-selar"]["t"] == {"mean": 0, "low": 0, "high": 0}
