@@ -54,6 +54,14 @@ unit: install
 test-containers: install  ## builds both images, runs the tiny pipeline in them
 	.ci/containers
 
+test-s3: install .venv-s3/installed  ## a data set through an S3 server and back
+	COUNTERPOINT_TEST_S3=$(CURDIR)/.venv-s3/bin pytest -q -n 0 tests/end_to_end/test_s3.py
+
+.venv-s3/installed: .ci/s3.lock
+	$(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/s3.lock
+	@touch $@
+
 results: install  ## compute what is missing of the studies, render docs/results.md
 	python -m benchmarks.results
 
@@ -70,6 +78,7 @@ lock: install  ## resolve every lock again
 	$(UV_LOCK) -c requirements.lock $(IMAGES)/build.in -o $(IMAGES)/build.lock
 	$(UV_LOCK) $(IMAGES)/fetch.in -o $(IMAGES)/fetch.lock
 	$(UV_LOCK) .ci/tools.in -o .ci/tools.lock
+	$(UV_LOCK) -c $(IMAGES)/fetch.lock .ci/s3.in -o .ci/s3.lock
 
 golden: install  ## render dvc.yaml and the compiled pipelines from the table of stages
 	counterpoint pipeline dvc > dvc.yaml
