@@ -1,0 +1,53 @@
+"""Every weighting keeps the contract with the architectures."""
+
+import pytest
+from torch.func import functional_call
+
+from counterpoint.models import ARCHITECTURES, SINGLE_TASK
+from counterpoint.models.checks import in_float64
+from counterpoint.models.contract import number_of, per_example_loss
+from counterpoint.weighting import WEIGHTINGS, Losses, Problem, make_weighting
+from counterpoint.weighting.checks import check_weighting
+
+# these meet every weighting; to a weighting the others differ in names alone, and meet one a kind
+THOROUGH = (SINGLE_TASK, "shared_bottom", "mmoe")
+ONE_A_KIND = ("fixed", "uncertainty", "gradnorm", "aux_ts", "upgrad")
+# these tasks have no auxiliary on pairs, so selar_hint is selar here: tests/weighting holds it to
+# the contract with hints, tests/training/test_hints.py trains it with every architecture
+SETTINGS = {name: {"hidden": 8} for name in ("aux_ts", "selar", "selar_hint")}
+
+
+# what a weighting is given, losses and named parameters, does not tell encoders apart
+@pytest.mark.parametrize("encoder", ["gcn"])
+@pytest.mark.parametrize(
+    ("architecture", "weighting"),
+    [
+        (architecture, weighting)
+        for architecture in ARCHITECTURES
+        for weighting in (WEIGHTINGS if architecture in THOROUGH else ONE_A_KIND)
+    ],
+)
+def test_weighting(make_pair, tasks, reverse_aux_ts, weighting):
+    model, step = make_pair(layers=1)
+    model, step = model.double().eval(), in_float64(step)
+    kinds = {name: model.tasks[name].kind for name in tasks}
+    labels = {name: step.batches[name].label for name in tasks}
+    numbers = {name: number_of(kinds[name], label) for name, label in labels.items()}
+
+    def losses(parameters):
+        output = functional_call(model, dict(parameters), (step,))
+        per_example = {
+            name: per_example_loss(kinds[name], found, labels[name])
+            for name, found in output.logits.items()
+        }
+        return Losses(per_example, sum(output.penalties.values()), numbers)
+
+    own = dict(model.named_parameters())
+    problem = Problem(losses, losses, own, model.parameter_groups(), learning_rate=0.01)
+    settings = SETTINGS.get(weighting, {})
+    check_weighting(
+        lambda tasks, targets: make_weighting(weighting, tasks, targets, settings),
+        problem,
+        tasks[:2],
+        reorder=reverse_aux_ts if weighting in SETTINGS else None,
+    )
