@@ -12,6 +12,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +176,15 @@ def medians(arms: dict[str, Step], repeats: int) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def peak_above_data(arm: Step) -> float:
-    """Megabytes that one step takes at most beyond what is there before it (Linux)."""
-    arm()  # what is made once
-    Path("/proc/self/clear_refs").write_text("5")
+def peak_above_data(name: str) -> float:
+    """Megabytes that an arm's step takes at most beyond what is there before it (Linux).
+
+    In a process of its own: memory that an earlier step gave back to malloc alone is still
+    resident, and would hide what this one takes.
+    """
+    torch.set_num_threads(2)
+    steps(random_block(1_000), TASKS)[name]()  # what is made once
+    arm = steps(random_block(EDGES), TASKS)[name]
     before = _status("VmRSS")
     arm()
     return (_status("VmHWM") - before) / 1024
@@ -203,7 +210,9 @@ def main() -> None:
     with torch.no_grad():
         apart = float((same(block, states) - yardstick(same, block, states)).abs().max())
     times = medians(arms, arguments.repeats)
-    memory = {name: peak_above_data(arms[name]) for name in ("InLINE", "yardstick")}
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+        measured = ("InLINE", "yardstick")
+        memory = dict(zip(measured, processes.map(peak_above_data, measured), strict=True))
     promises = [
         {"name": name, "ratio": times[over] / times[under], "limit": limit}
         for name, (over, under, limit) in PROMISES.items()
