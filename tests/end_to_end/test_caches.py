@@ -113,10 +113,6 @@ def ran_under_kfp(folder: Path) -> list[str]:
     return [name.replace("-", "_") for name in started if name != "record-failure"]
 
 
-@pytest.mark.skipif(
-    "COUNTERPOINT_TEST_CACHES" not in os.environ,
-    reason="takes minutes, not seen to pass whole yet; COUNTERPOINT_TEST_CACHES runs it",
-)
 @pytest.mark.parametrize("ran", [ran_under_dvc, ran_under_kfp])
 def test_exactly_what_depends_on_a_change_reruns(
     copy: Path, ran: Callable[[Path], list[str]]
