@@ -19,9 +19,11 @@ from counterpoint.cli_options import (
     ParamsFile,
     Version,
     Work,
+    named_values,
     print_json,
     tracking_of,
 )
+from counterpoint.cli_pipeline import pipeline_app
 from counterpoint.errors import UserError
 
 app = typer.Typer(
@@ -31,7 +33,6 @@ app = typer.Typer(
     help="Train several tasks on one graph; prove that no task pays more than its margin.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: check, import, plant.")
-pipeline_app = typer.Typer(no_args_is_help=True, help="DVC and Kubeflow Pipelines.")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(pipeline_app, name="pipeline")
@@ -146,7 +147,7 @@ def data_plant(
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise UserError(f"{target}: there already; name another folder, or delete it")
     with new_folder(target) as scratch, _Progress(f"planting {preset}"):
-        generate(planted_preset(preset, **_named(dials)), scratch)
+        generate(planted_preset(preset, **named_values(dials)), scratch)
     print(f"{target} is made. Next: counterpoint run --data {target}")
 
 
@@ -278,117 +279,6 @@ def monitor(
         print(f"{model} version {drift.version}: {found}; {target / 'drift.html'}")
     if drift.drifted:
         raise typer.Exit(DRIFT)
-
-
-@pipeline_app.command("dvc", epilog="Example: counterpoint pipeline dvc > dvc.yaml")
-def pipeline_dvc() -> None:
-    """Print dvc.yaml as the table of stages has it."""
-    from counterpoint.stages.dvc import dvc_yaml
-
-    print(dvc_yaml(), end="")
-
-
-@pipeline_app.command("compile")
-def pipeline_compile(
-    output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
-) -> None:
-    """Compile the KFP pipelines of this checkout, the main job without and with a GPU."""
-    from counterpoint.stages.kfp import COMPILED, compile_pipeline, pipeline_named
-
-    for file, (name, gpus) in COMPILED.items():
-        compile_pipeline(pipeline_named(Path.cwd(), name, gpus), output / file)
-        print(f"{output / file} is compiled.")
-
-
-Pipeline = Annotated[
-    str, typer.Option("--pipeline", help="main_job, score_and_monitor or promote.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Parameter of the pipeline: name=value, repeatable."),
-]
-
-
-def _named(settings: list[str] | None) -> dict[str, str]:
-    """Name to value of every name=value."""
-    return {name: value for name, _, value in (text.partition("=") for text in settings or [])}
-
-
-@pipeline_app.command("run", epilog="Example: counterpoint pipeline run --local --root kfp")
-def pipeline_run(
-    local: Annotated[bool, typer.Option("--local", help="Run here, by kfp.local.")] = False,
-    docker: Annotated[
-        bool, typer.Option("--docker", help="Each step in its image, not in this environment.")
-    ] = False,
-    params: ParamsFile = Path("params.yaml"),
-    root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
-    pipeline: Pipeline = "main_job",
-    settings: Settings = None,
-) -> None:
-    """Run a KFP pipeline of this checkout."""
-    from counterpoint.stages.kfp_local import run_local
-    from counterpoint.stages.params_file import read_params
-
-    if not local:
-        raise UserError("--local is needed; counterpoint pipeline submit runs it on a cluster")
-    run_local(Path.cwd(), read_params(params), root, docker, pipeline, _named(settings))
-    print(f"The pipeline's artefacts are in {root}.")
-
-
-Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that trains.")]
-
-
-@pipeline_app.command("submit", epilog="Example: counterpoint pipeline submit --gpus 1")
-def pipeline_submit(
-    params: ParamsFile = Path("params.yaml"),
-    gpus: Gpus = 0,
-    pipeline: Pipeline = "main_job",
-    settings: Settings = None,
-) -> None:
-    """Run a pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
-    from counterpoint.stages.kfp_cluster import submit
-    from counterpoint.stages.params_file import read_params
-
-    run_id = submit(Path.cwd(), read_params(params), gpus, pipeline, _named(settings))
-    print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
-
-
-@pipeline_app.command(
-    "schedule", epilog='Example: counterpoint pipeline schedule nightly --cron "0 0 3 * * *"'
-)
-def pipeline_schedule(
-    name: Annotated[str, typer.Argument(help="Of the recurring run.")],
-    cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
-    params: ParamsFile = Path("params.yaml"),
-    gpus: Gpus = 0,
-    pipeline: Pipeline = "main_job",
-    settings: Settings = None,
-) -> None:
-    """Run a pipeline on the cluster again and again."""
-    from counterpoint.stages.kfp_cluster import schedule
-    from counterpoint.stages.params_file import read_params
-
-    chosen = (gpus, pipeline, _named(settings))
-    made = schedule(Path.cwd(), read_params(params), name, cron, *chosen)
-    print(f"recurring run {made} is made.")
-
-
-@pipeline_app.command("status")
-def pipeline_status(
-    run_id: Annotated[str, typer.Argument(help="As submit printed it.")], as_json: Json = False
-) -> None:
-    """State of a run on the cluster and of its tasks; exits with 1 where it failed."""
-    from counterpoint.stages.kfp_cluster import FAILED, status
-
-    found = status(run_id)
-    if as_json:
-        print_json(found)
-    else:
-        print(f"{run_id}: {found['state']}" + (f", {found['error']}" if found["error"] else ""))
-        for task in found["tasks"]:
-            print(f"  {task['name']}: {task['state']}")
-    if found["state"] in FAILED:
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -36,3 +36,8 @@ def graph_of(graph: Path | None, work: Path) -> Path | None:
     if graph is None and (work / "graph" / "meta.json").is_file():
         return work / "graph"
     return graph
+
+
+def named_values(settings: list[str] | None) -> dict[str, str]:
+    """Name to value of every name=value."""
+    return {name: value for name, _, value in (text.partition("=") for text in settings or [])}

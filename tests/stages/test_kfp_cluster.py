@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from counterpoint import cli
+from counterpoint.cli_pipeline import pipeline_status
 from counterpoint.errors import UserError
 from counterpoint.stages import kfp_cluster
 from counterpoint.stages.kfp import pipeline_arguments, pipeline_named
@@ -207,7 +207,7 @@ def test_status_says_what_failed(cluster: Cluster) -> None:
 def test_the_command_prints_every_cell_of_the_grid(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.pipeline_status("r1")
+    pipeline_status("r1")
     assert capsys.readouterr().out == "r1: RUNNING\n  train: SUCCEEDED\n  train: RUNNING\n"
 
 
