@@ -7,8 +7,9 @@ it ends with 1 unless predictions and first losses are equal.
 
 What the libraries do otherwise is made equal, never to their disadvantage: torch-rechub normalises
 each layer by its batch, logits of gates too, and that is taken out; DeepCTR-Torch's gates have no
-bias, and its PLE as many shared experts as own ones, whatever it is told, of which one is idle
-here, and a gate above the last level that nothing reads. Ours shortens gradients besides.
+bias, and its PLE as many shared experts as own ones, whatever it is told (one is idle here; with
+more shared than own it raises IndexError), and a gate above the last level that nothing reads.
+Ours clips gradients besides.
 
 They are no dependency of Counterpoint, and asked for nowhere else. In a virtual environment that
 sees Counterpoint's packages:
