@@ -1,7 +1,7 @@
 """Time of the cluster bootstrap of GAUC, beside a straightforward one in numpy.
 
-10,000 resamples of 100,000 users with 20 rows each, of one model, as the promise has it, and of
-twelve (six seeds of a joint model and their twins), which share the draws. The straightforward one
+10,000 resamples of 100,000 users with 10 rows each, of one model, as the promise has it, and of
+six (three seeds of a joint model and their twins), which share the draws. The straightforward one
 draws users and takes the mean of what was drawn, resample by resample. Both begin with the users'
 own AUC, and draw the same users by the same generator, so that their values are equal to rounding.
 The arms take turns, medians are compared.
@@ -28,7 +28,7 @@ from counterpoint.files import write_json  # noqa: E402
 from counterpoint.metrics import Parts, resampled_values  # noqa: E402
 from counterpoint.metrics.additive import user_auc  # noqa: E402
 
-USERS, ROWS_EACH, RESAMPLES, MODELS = 100_000, 20, 10_000, (1, 12)
+USERS, ROWS_EACH, RESAMPLES, MODELS = 100_000, 10, 10_000, (1, 6)
 LIMIT, EQUAL = 0.5, 1e-9
 Arm = Callable[[], np.ndarray]  # values [resamples, models]
 
