@@ -52,7 +52,7 @@ EXPERTS, LEVELS, OWN, SHARED = 8, 2, 3, 2
 TASKS = ("buy", "click")  # sorted, as a store has them: the order of PLE's shared gate
 ADAM = {"lr": 1e-3, "weight_decay": 1e-5}
 LIBRARIES = ("torch-rechub", "deepctr-torch")
-LIMIT, EQUAL = 0.9, 1e-5
+LIMIT, EQUAL = 0.9, 1e-6
 Arm = Callable[[], list[float]]  # takes a step, says the tasks' losses before it
 Linears = list[tuple[Tensor, Tensor | None]]  # weight [out, in] and bias
 
