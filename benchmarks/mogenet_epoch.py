@@ -4,8 +4,9 @@ View and purchase, all behaviours as edges, similarity graphs of users and of it
 C.1's thresholds for small data; the whole graph in each step, batches of 32,768, two negatives.
 The parts: an epoch of MMoE on features alone, with all that an epoch costs, and for each channel
 of the graph network an encoder of it alone over the same steps: forward, backward and optimiser,
-without the making of batches and views, which is in MMoE's time. The arms take turns, medians are
-compared.
+without the making of batches and views, which is in MMoE's time. MMoE is the paper's, whose
+experts see pairs (C.6; MoGENet without graph experts, C.3), and beside it the product's, whose
+experts see nodes, fewer than pairs. The arms take turns, medians are compared.
 
     python -m benchmarks.mogenet_epoch --json benchmarks/results/mogenet_epoch.json
 """
@@ -16,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
+from counterpoint.models.mogenet_settings import MoGENetSettings
 from counterpoint.nn.mgnn import MGNN
 from counterpoint.training.loop import Trainer
 from counterpoint.training.settings import TrainSettings, cell_named
@@ -49,7 +52,15 @@ SETTINGS = TrainSettings.model_validate(
         "negatives": 2,
     }
 )
-WHOLE, MMOE = "MoGENet", "MMoE"
+ON_PAIRS = SETTINGS.model_copy(
+    update={
+        "encoder": SETTINGS.encoder.model_copy(update={"layers": 0}),
+        "sharing": SETTINGS.sharing.model_copy(
+            update={"mogenet": MoGENetSettings(graph_experts=0, balance=0.0)}
+        ),
+    }
+)
+WHOLE, MMOES = "MoGENet", ("MMoE on pairs", "MMoE on nodes")
 CHANNELS = ("bipartite channel", "channel of similar users", "channel of similar items")
 LIMIT = 1.2
 Arm = Callable[[], object]  # one epoch
@@ -62,8 +73,8 @@ def taobao4(data: Path, folder: Path) -> GraphStore:
     return open_store(folder / "graph")
 
 
-def trainer_of(graph: TrainingGraph, cell: str) -> Trainer:
-    return Trainer(graph, cell_named(cell), graph.meta.tasks, SETTINGS, seed=0)
+def trainer_of(graph: TrainingGraph, cell: str, settings: TrainSettings) -> Trainer:
+    return Trainer(graph, cell_named(cell), graph.meta.tasks, settings, seed=0)
 
 
 def encoder_alone(graph: TrainingGraph, steps: list[Step], number: int) -> Arm:
@@ -85,11 +96,14 @@ def encoder_alone(graph: TrainingGraph, steps: list[Step], number: int) -> Arm:
 
 
 def arms_on(graph: TrainingGraph) -> dict[str, Arm]:
-    whole = trainer_of(graph, "mogenet-mgnn-uncertainty")
-    part = trainer_of(graph, "mmoe-mlp-uncertainty")
+    whole = trainer_of(graph, "mogenet-mgnn-uncertainty", SETTINGS)
+    on_pairs = trainer_of(graph, "mogenet-mlp-uncertainty", ON_PAIRS)
+    on_nodes = trainer_of(graph, "mmoe-mlp-uncertainty", SETTINGS)
+    trainers = zip((WHOLE, *MMOES), (whole, on_pairs, on_nodes), strict=True)
+    epochs: dict[str, Arm] = {name: partial(made.run_epoch, 0) for name, made in trainers}
     steps = list(whole.batches.epoch(0, whole.model.depth, meta="none"))
     alone = {name: encoder_alone(graph, steps, k) for k, name in enumerate(CHANNELS)}
-    return {WHOLE: lambda: whole.run_epoch(0), MMOE: lambda: part.run_epoch(0), **alone}
+    return epochs | alone
 
 
 def medians(arms: dict[str, Arm], repeats: int) -> dict[str, float]:
@@ -118,11 +132,15 @@ def main() -> None:
         edges = {r.name: r.edges for r in graph.meta.relations if r.similarity}
         arms = arms_on(graph)
         seconds = medians(arms, arguments.repeats)
-    ratio = seconds[WHOLE] / sum(seconds[name] for name in (MMOE, *CHANNELS))
-    promise: dict[str, Any] = {"name": "MoGENet against the sum of its parts"}
-    promise |= {"ratio": ratio, "limit": LIMIT, "kept": ratio <= LIMIT}
+    promises: list[dict[str, Any]] = []
+    for mmoe in MMOES:
+        ratio = seconds[WHOLE] / sum(seconds[name] for name in (mmoe, *CHANNELS))
+        name = f"MoGENet against {mmoe} and three channels"
+        promises.append({"name": name, "ratio": ratio, "limit": LIMIT, "kept": ratio <= LIMIT})
     print(edges, {name: round(time, 2) for name, time in seconds.items()}, "s")
-    print(f"{ratio:.2f}, promised {LIMIT}: {'kept' if promise['kept'] else 'MISSED'}")
+    for promise in promises:
+        state = "kept" if promise["kept"] else "MISSED"
+        print(f"{promise['name']}: {promise['ratio']:.2f}, promised {LIMIT}: {state}")
     if arguments.json:
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         result = {
@@ -130,7 +148,7 @@ def main() -> None:
             "versions": versions,
             "similar_edges": edges,
             "seconds": seconds,
-            "promises": [promise],
+            "promises": promises,
         }
         write_json(arguments.json, result)
 
