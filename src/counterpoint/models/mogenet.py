@@ -168,7 +168,7 @@ class MoGENet(ComposedModel):
         """Features and channels of each entity of a row."""
         h = representations[batch.task]
         columns = batch.entity.unbind(-1) if batch.entity.ndim == 2 else (batch.entity,)
-        found = (h.index_select(0, rows).split(self.part_width, dim=1) for rows in columns)
+        found = (torch.split(h.index_select(0, rows), self.part_width, dim=1) for rows in columns)
         # one part, of an encoder without channels, serves as all
         return [parts if len(parts) > 1 else parts * (1 + CHANNELS) for parts in found]
 
