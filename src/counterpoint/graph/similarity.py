@@ -99,8 +99,9 @@ def similar_pairs(incidence: sparse.csr_array, similarity: Similarity) -> tuple[
     transpose = kept.T.tocsr()
     keys = [np.zeros(0, np.int64)]
     for rows in _blocks(kept, transpose):
-        common = (kept[rows] @ transpose).tocoo()
-        fit = (common.data >= similarity.min_overlap) & (common.col != rows[common.row])
+        common = (kept[rows] @ transpose).tocoo(copy=False)
+        fit = np.flatnonzero(common.data >= similarity.min_overlap)  # few: the rest is for them
+        fit = fit[common.col[fit] != rows[common.row[fit]]]
         a, b = enough[rows[common.row[fit]]], enough[common.col[fit]]
         score = _score(similarity.measure, common.data[fit], degree[a], degree[b])
         first, second = _best(a, b, score, similarity.top)

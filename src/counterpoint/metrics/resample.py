@@ -1,6 +1,7 @@
 """The cluster bootstrap by counting: a resample is how often each cluster was drawn."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +76,25 @@ def resampled_values(
 def _blocks_of_counts(
     n_clusters: int, n_resamples: int, width: int, rng: np.random.Generator
 ) -> Iterator[Array]:
-    for start in range(0, n_resamples, width):
-        size = (min(width, n_resamples - start), n_clusters)
-        draws = rng.integers(n_clusters, size=size, dtype=np.int32)
-        counts = np.empty(size)
+    for draws in _blocks_of_draws(n_clusters, n_resamples, width, rng):
+        counts = np.empty(draws.shape)
         for count, draw in zip(counts, draws, strict=True):
             count[:] = np.bincount(draw, minlength=n_clusters)
         yield np.ascontiguousarray(counts.T)
+
+
+def _blocks_of_draws(
+    n_clusters: int, n_resamples: int, width: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Clusters ``[b, n_clusters]``. Drawing takes longest: the next block is drawn meanwhile."""
+    sizes = (min(width, n_resamples - start) for start in range(0, n_resamples, width))
+    with ThreadPoolExecutor(1) as thread:
+        blocks = (thread.submit(rng.integers, n_clusters, size=(b, n_clusters)) for b in sizes)
+        coming = next(blocks)
+        for following in blocks:
+            yield coming.result()
+            coming = following
+        yield coming.result()
 
 
 def _checked(metric: str, values: Array) -> Array:

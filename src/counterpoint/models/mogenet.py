@@ -14,6 +14,7 @@ from counterpoint.models.mogenet_settings import Kappa
 from counterpoint.nn.experts import SLOPE, Experts, Gates, mixture
 from counterpoint.nn.named import NamedModules
 
+Parts = tuple[Tensor, ...]  # features and channels, [n, d] each
 CHANNELS = 2  # what the graph says of a node: its neighbours', and its peers' part
 
 
@@ -59,22 +60,22 @@ class GraphExperts(nn.Module):
         of_graph = width if self.joined is None else self.joined.width
         self.width = settings.width + of_graph * (self.graph_experts > 0)
 
-    def forward(self, parts: Sequence[Tensor], gates: Tensor) -> Tensor:
-        """``[n, width]`` for the parts ``[n, 3, d]`` of each side and gates ``[n, experts]``."""
-        x = torch.cat([part[:, 0] for part in parts], dim=1)
+    def forward(self, parts: Sequence[Parts], gates: Tensor) -> Tensor:
+        """``[n, width]`` for the parts of each side and gates ``[n, experts]``."""
+        x = torch.cat([part[0] for part in parts], dim=1)
         mixed = mixture(gates, self.perceptrons(x))
         if not self.graph_experts:
             return mixed
         of_graph = torch.stack(self._graph(parts), dim=1)
         return torch.cat([mixed, mixture(gates[:, : self.graph_experts], of_graph)], dim=1)
 
-    def _graph(self, parts: Sequence[Tensor]) -> list[Tensor]:
+    def _graph(self, parts: Sequence[Parts]) -> list[Tensor]:
         """Z, as much of it as experts carry."""
         found = []
         for chosen in list(product(range(1, 1 + CHANNELS), repeat=self.sides))[
             : self.graph_experts
         ]:
-            sides = [part[:, channel] for part, channel in zip(parts, chosen, strict=True)]
+            sides = [part[channel] for part, channel in zip(parts, chosen, strict=True)]
             found.append(sides[0] if self.joined is None else self.joined(*sides))
         return found
 
@@ -163,17 +164,16 @@ class MoGENet(ComposedModel):
             return (1 - (gates.sum(0) / rows).square().sum()) / 2
         return (1 - gates.square().sum(1)).sum() / (2 * rows)
 
-    def _sides(self, representations: Representations, batch: TaskBatch) -> list[Tensor]:
-        """Features and channels ``[n, 3, d]`` of each entity of a row."""
+    def _sides(self, representations: Representations, batch: TaskBatch) -> list[Parts]:
+        """Features and channels of each entity of a row."""
         h = representations[batch.task]
         columns = batch.entity.unbind(-1) if batch.entity.ndim == 2 else (batch.entity,)
-        return [
-            h[rows].view(len(rows), -1, self.part_width).expand(-1, 1 + CHANNELS, -1)
-            for rows in columns
-        ]
+        found = (torch.split(h.index_select(0, rows), self.part_width, dim=1) for rows in columns)
+        # one part, of an encoder without channels, serves as all
+        return [parts if len(parts) > 1 else parts * (1 + CHANNELS) for parts in found]
 
-    def _gates(self, task: str, sides: Sequence[Tensor]) -> Tensor:
-        gates: Tensor = self.private[task](torch.cat([side[:, 0] for side in sides], dim=1))
+    def _gates(self, task: str, sides: Sequence[Parts]) -> Tensor:
+        gates: Tensor = self.private[task](torch.cat([side[0] for side in sides], dim=1))
         return gates
 
     def experts(self, task: str) -> GraphExperts:

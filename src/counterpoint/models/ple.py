@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
-from counterpoint.nn.experts import Experts, Gates, expert_outputs, mixture
+from counterpoint.nn.experts import Experts, Gates, mixture
 from counterpoint.nn.named import NamedModules
 
 Paths = tuple[Tensor, ...]  # one [n, d] for all, or one a task and the shared one after them
@@ -24,30 +24,22 @@ class Level(nn.Module):
         self.shared = Experts(shared, d_in, width)
         self.gates = NamedModules({task: Gates(d_in, own + shared) for task in tasks})
         self.shared_gate = None if top else Gates(d_in, own * len(tasks) + shared)
-        self.sizes = [*(own for _ in tasks), shared]
 
     def forward(self, paths: Paths) -> Paths:
         """Each task's mixture ``[n, width]``, and the shared one below another level."""
-        tasks, outputs = self.gates.names, self._outputs(paths)
-        *own, shared = torch.split(outputs, self.sizes, dim=1)
+        tasks = self.gates.names
         inputs = paths if len(paths) > 1 else paths * (len(tasks) + 1)
-        mixed = [
-            mixture(self.gates[task](h), torch.cat([experts, shared], dim=1))
-            for task, h, experts in zip(tasks, inputs[:-1], own, strict=True)
-        ]
+        shared = self.shared(inputs[-1])
+        by_task = dict(zip(tasks, inputs[:-1], strict=True))
+        own = {task: self.own[task](by_task[task]) for task in self.own.names}
+        mixed = []
+        for task, h in by_task.items():
+            seen = torch.cat([own[task], shared], dim=1) if task in own else shared
+            mixed.append(mixture(self.gates[task](h), seen))
         if self.shared_gate is not None:
-            mixed.append(mixture(self.shared_gate(inputs[-1]), outputs))
+            everything = torch.cat([*own.values(), shared], dim=1)
+            mixed.append(mixture(self.shared_gate(inputs[-1]), everything))
         return tuple(mixed)
-
-    def _outputs(self, paths: Paths) -> Tensor:
-        """Of all experts, task by task, the shared last: ``[n, E, width]``."""
-        own = [module for module in self.own.children() if isinstance(module, Experts)]
-        weight = torch.cat([experts.weight for experts in (*own, self.shared)])
-        bias = torch.cat([experts.bias for experts in (*own, self.shared)])
-        if len(paths) == 1:
-            return expert_outputs(paths[0], weight, bias)
-        each = [h for h, size in zip(paths, self.sizes, strict=True) for _ in range(size)]
-        return expert_outputs(torch.stack(each, dim=1), weight, bias)
 
 
 class PLE(ComposedModel):

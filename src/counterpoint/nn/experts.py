@@ -18,22 +18,14 @@ class Experts(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Outputs of all experts ``[n, count, width]``; ``h`` as in :func:`expert_outputs`."""
-        return expert_outputs(h, self.weight, self.bias)
-
-
-def expert_outputs(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Outputs ``[n, E, w]`` of experts ``weight [E, d, w]``, ``bias [E, w]``.
-
-    ``h`` is ``[n, d]``, one input for all experts, or ``[n, E, d]``, one each.
-    """
-    count, d_in, width = weight.shape
-    if h.ndim == 3:
-        outputs = torch.bmm(h.transpose(0, 1), weight).transpose(0, 1)
-    else:
-        flat = h @ weight.transpose(0, 1).reshape(d_in, count * width)
-        outputs = flat.view(len(h), count, width)
-    return F.leaky_relu(outputs + bias, SLOPE)
+        """``[n, d_in]``, or an input each ``[n, count, d_in]``, to ``[n, count, width]``."""
+        count, d_in, width = self.weight.shape
+        if h.ndim == 3:
+            outputs = torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1)
+        else:
+            flat = h @ self.weight.transpose(0, 1).reshape(d_in, count * width)
+            outputs = flat.view(len(h), count, width)
+        return F.leaky_relu(outputs + self.bias, SLOPE)
 
 
 class Gates(nn.Module):
