@@ -51,6 +51,15 @@ def test_the_tasks_judge_the_same_impressions_and_conversions_are_clicks(market)
     assert (conversion["label"] <= click["label"]).all()
 
 
+def test_without_a_funnel_conversions_need_no_click(plant):
+    made = plant(planted_preset("tiny", funnel=False, conversion_rate=0.2))
+    assert faults(made.folder) == []
+    assert read_schema(made.folder.path).tasks["conversion"].parent is None
+    click, conversion = (made.rows(task)["label"] for task in ("click", "conversion"))
+    assert (conversion > click).sum() > 0
+    assert conversion.mean() == pytest.approx(0.2, abs=0.03)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_rate_is_hit_within_binomial_noise(market, task):
     rows, rate = market.rows(task), getattr(market.config, f"{task}_rate")

@@ -6,7 +6,7 @@ from counterpoint.data.planted.hidden_graph import hidden_graph
 from counterpoint.data.planted.labels import probabilities
 from counterpoint.data.planted.market import pair_logits as module
 from counterpoint.data.planted.market.exposure import planned_exposure
-from counterpoint.data.planted.market.importance import PARENTS, RELATIONS, relation_importance
+from counterpoint.data.planted.market.importance import RELATIONS, relation_importance
 from counterpoint.data.planted.market.pair_logits import market_biases, pair_logits
 
 CONFIG = planted_preset("tiny", users=3000, items=2000, shops=400, brands=300, latent_width=2)
@@ -63,7 +63,9 @@ def test_biases_meet_the_rates(logits):
     exposure = planned_exposure(CONFIG)
     biases = market_biases(CONFIG, exposure, logits)
     users, items = exposure.pairs(0)
-    bayes = probabilities({task: logits.of(task, users, items) for task in biases}, biases, PARENTS)
+    bayes = probabilities(
+        {task: logits.of(task, users, items) for task in biases}, biases, CONFIG.parents
+    )
     asked = (CONFIG.click_rate, CONFIG.conversion_rate, CONFIG.complaint_rate)
     for task, rate in zip(("click", "conversion", "complaint"), asked, strict=True):
         assert bayes[task].mean(dtype=np.float64) == pytest.approx(rate, rel=1e-4)

@@ -13,7 +13,8 @@ class MarketConfig(PlantedConfig):
     ``relatedness`` is the cosine of the relation importances of click and complaint, ``kinship``
     that of click and conversion. ``affinity`` is the share of a signal's variance that depends on
     the pair and not on one end alone. ``skew`` is that of items, shops and brands; the activity of
-    users has half of it.
+    users has half of it. With ``funnel`` conversions are clicks; without, each label is drawn by
+    itself.
     """
 
     users: Size = 2500
@@ -26,10 +27,12 @@ class MarketConfig(PlantedConfig):
     conversion_rate: Rate = 0.01
     complaint_rate: Rate = 0.1
     affinity: Annotated[float, Field(ge=0, le=1)] = 0.5
+    funnel: bool = True
 
     @model_validator(mode="after")
     def _conversions_are_clicks(self) -> Self:
-        refuse_child_above_half("conversion", self.conversion_rate, "click", self.click_rate)
+        if self.funnel:
+            refuse_child_above_half("conversion", self.conversion_rate, "click", self.click_rate)
         return self
 
     @property
@@ -45,3 +48,8 @@ class MarketConfig(PlantedConfig):
             "conversion": self.conversion_rate,
             "complaint": self.complaint_rate,
         }
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """The task whose positives hold all of a task's own, by that task."""
+        return {"conversion": "click"} if self.funnel else {}

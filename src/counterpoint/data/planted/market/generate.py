@@ -13,7 +13,7 @@ from counterpoint.data.planted.hidden_graph import hidden_graph
 from counterpoint.data.planted.labels import drawn_labels, probabilities
 from counterpoint.data.planted.market.config import MarketConfig
 from counterpoint.data.planted.market.exposure import Exposure, planned_exposure
-from counterpoint.data.planted.market.importance import PARENTS, RELATIONS, relation_importance
+from counterpoint.data.planted.market.importance import RELATIONS, relation_importance
 from counterpoint.data.planted.market.pair_logits import PairLogits, market_biases, pair_logits
 from counterpoint.data.planted.streams import random_stream
 from counterpoint.data.planted.tables import (
@@ -39,7 +39,9 @@ def market_schema(config: MarketConfig) -> DataSchema:
         relations={**static_relations(RELATIONS), "clicked": Relation(from_task="click")},
         tasks={
             "click": Task(kind=TaskKind.BINARY, entity=pair),
-            "conversion": Task(kind=TaskKind.BINARY, entity=pair, parent="click"),
+            "conversion": Task(
+                kind=TaskKind.BINARY, entity=pair, parent=config.parents.get("conversion")
+            ),
             "complaint": Task(kind=TaskKind.BINARY, entity=pair),
         },
         split=config.split,
@@ -103,8 +105,9 @@ def impressions(
 ) -> dict[str, tuple[Columns, npt.NDArray[np.float32]]]:
     """Each task's rows of one block and their Bayes probabilities; no block depends on another."""
     users, items = exposure.pairs(block)
-    bayes = probabilities({task: logits.of(task, users, items) for task in biases}, biases, PARENTS)
-    labels = drawn_labels(bayes, PARENTS, random_stream(config.seed, "labels", block))
+    of_task = {task: logits.of(task, users, items) for task in biases}
+    bayes = probabilities(of_task, biases, config.parents)
+    labels = drawn_labels(bayes, config.parents, random_stream(config.seed, "labels", block))
     time = random_stream(config.seed, "time", block).integers(0, SECONDS, len(users), np.int64)
     return {
         task: ({"src": users, "dst": items, "label": labels[task], "time": time}, bayes[task])

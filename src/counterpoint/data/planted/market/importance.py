@@ -14,7 +14,6 @@ RELATIONS = {
     "of_brand": PlantedRelation("item", "brand"),
     "bundled_with": PlantedRelation("item", "item", 3),
 }
-PARENTS = {"conversion": "click"}
 
 # Three orthonormal directions in the space of relations (columns as in RELATIONS).
 _BY_SHOP = np.array([1, 0, 0, 1, 0, 0]) / np.sqrt(2)

@@ -10,7 +10,7 @@ from counterpoint.data.planted.importance import weighed_signals
 from counterpoint.data.planted.labels import calibrated_biases
 from counterpoint.data.planted.market.config import MarketConfig
 from counterpoint.data.planted.market.exposure import Exposure
-from counterpoint.data.planted.market.importance import PARENTS, RELATIONS, relation_importance
+from counterpoint.data.planted.market.importance import RELATIONS, relation_importance
 
 CALIBRATION_ROWS = 1 << 22
 
@@ -62,4 +62,4 @@ def market_biases(config: MarketConfig, exposure: Exposure, logits: PairLogits) 
         users, items = (nodes[::stride] for nodes in exposure.pairs(block))
         blocks.append({task: logits.of(task, users, items) for task in config.rates})
     sample = {task: np.concatenate([block[task] for block in blocks]) for task in config.rates}
-    return calibrated_biases(sample, config.rates, PARENTS)
+    return calibrated_biases(sample, config.rates, config.parents)
