@@ -6,6 +6,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.plan_cells.component import plan_cells
 from components.promote.component import promote
 from components.record_failure.component import record_failure
 from counterpoint.stages.table import STAGES, Stage, stage_named
@@ -24,8 +25,10 @@ def wire(stages: Sequence[Stage], params: dict[str, Any], gpus: int = 0) -> Arti
     for stage in stages:
         arguments = _arguments(stage, artifacts, params)
         if stage.each:
-            with dsl.ParallelFor(params["grid"]) as cell:
-                task = _task(stage, {**arguments, "cell": cell}, gpus)
+            digests = {name: arguments.pop(name) for name in _digests(stage)}
+            with dsl.ParallelFor(_plan(params["grid"], digests).output) as item:
+                of_item = {name: getattr(item, name) for name in ("cell", *digests)}
+                task = _task(stage, {**arguments, **of_item}, gpus)
         else:
             task = _task(stage, arguments, gpus)
         artifacts[stage.output] = task, _output_name(stage)
@@ -91,12 +94,23 @@ def _arguments(stage: Stage, artifacts: Artifacts, params: dict[str, Any]) -> di
         # kfp rewires a Collected when it is consumed, so that every consumer needs its own
         wired = dsl.Collected if name == TRAIN.output else _itself
         arguments[name] = wired(task.outputs[output])
-        # KFP 2.17's local runner gives the loop's item to every parameter that comes from a task,
-        # so a stage of the loop takes no digest, and is not cached on a cluster
-        if not stage.each:
-            digest = "run_digests" if name == TRAIN.output else f"{name}_digest"
-            arguments[digest] = wired(task.outputs["Output"])
+    for digest, name in _digests(stage).items():
+        wired = dsl.Collected if name == TRAIN.output else _itself
+        arguments[digest] = wired(artifacts[name][0].outputs["Output"])
     return arguments
+
+
+def _digests(stage: Stage) -> dict[str, str]:
+    """The parameters that are digests of what a stage reads, and of what."""
+    return {"run_digests" if n == TRAIN.output else f"{n}_digest": n for n in stage.inputs}
+
+
+def _plan(grid: Any, digests: dict[str, Any]) -> Any:
+    """The task that says what the loop goes through."""
+    task = plan_cells(grid=grid, **digests)
+    task.set_display_name("plan cells")
+    configure(task, cache=True)
+    return task
 
 
 def _task(stage: Stage, arguments: dict[str, Any], gpus: int) -> Any:

@@ -11,6 +11,8 @@ def train(
     cell: str,
     graph: Input[Artifact],
     pretrained: Input[Artifact],
+    graph_digest: str,
+    pretrained_digest: str,
     seeds: list,
     train: dict,
     overrides: dict,
@@ -25,6 +27,7 @@ def train(
         code=code,
         cell=cell,
         inputs={"graph": graph.path, "pretrained": pretrained.path},
+        digests={"graph": graph_digest, "pretrained": pretrained_digest},
         output=run_out.path,
         sections={"seeds": seeds, "train": train, "overrides": overrides},
     )

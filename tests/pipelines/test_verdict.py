@@ -10,6 +10,7 @@ from kfp.local.orchestrator import task_executor
 from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 from kfp.local.status import Status
 
+from components.plan_cells.component import plan_cells
 from counterpoint.stages.kfp import pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import STAGES
@@ -29,7 +30,10 @@ def steps(
         *, task_name: str, task_spec: Any, components: Any, io_store: Any, **_: Any
     ) -> tuple[dict[str, Any], Status]:
         component = task_spec.component_ref.name
-        ran.append((component, OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)))
+        given = OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)
+        ran.append((component, given))
+        if component == "comp-plan-cells":
+            return {"Output": plan_cells.python_func(**given)}, Status.SUCCESS
         made = components[component].output_definitions
         told = {"Output": f"digest of {component}", "decision": decision, "version": "7"}
         outputs = {key: told[key] for key in made.parameters}
@@ -63,7 +67,22 @@ def test_nobody_is_promoted_otherwise_and_all_else_runs(
 ) -> None:
     ran = [name for name, _ in steps(monkeypatch, tmp_path, "main_job", decision, **settings)]
     wanted = [f"comp-{stage.name.replace('_', '-')}" for stage in STAGES]
-    assert sorted(ran) == sorted([*wanted, "comp-train", "comp-record-failure"])
+    assert sorted(ran) == sorted([*wanted, "comp-train", "comp-plan-cells", "comp-record-failure"])
+
+
+def test_each_cell_is_trained_on_the_graph_and_the_trunks_of_this_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran = steps(monkeypatch, tmp_path, "main_job", "hold")
+    given = [arguments for name, arguments in ran if name == "comp-train"]
+    assert sorted(arguments["cell"] for arguments in given) == sorted(GRID)
+    for arguments in given:
+        assert arguments["graph_digest"] == "digest of comp-build-graph"
+        assert arguments["pretrained_digest"] == "digest of comp-pretrain"
+        assert (arguments["graph"].uri, arguments["pretrained"].uri) == (
+            "graph_out",
+            "pretrained_out",
+        )
 
 
 def test_the_pipeline_promote_judges_on_todays_graph_and_trains_nothing(

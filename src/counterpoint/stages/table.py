@@ -46,8 +46,7 @@ class Stage:
         each: one call for every cell of the grid.
         gpu: profits from an accelerator.
         cache: may be skipped where inputs, parameters and code are the same; a gate and a stage
-            whose effect lies elsewhere may not, on a cluster, nor one of the loop
-            (pipelines/wiring.py).
+            whose effect lies elsewhere may not, on a cluster.
     """
 
     name: str
@@ -89,7 +88,6 @@ STAGES: tuple[Stage, ...] = (
         ("seeds", "train", "overrides"),
         each=True,
         gpu=True,
-        cache=False,
     ),
     Stage(
         "evaluate",
