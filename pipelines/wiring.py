@@ -10,7 +10,7 @@ from components.plan_cells.component import plan_cells
 from components.promote.component import promote
 from components.record_failure.component import record_failure
 from counterpoint.stages.table import STAGES, Stage, stage_named
-from pipelines.cluster import configure, configure_stage, confine, give_tracking
+from pipelines.cluster import configure, configure_stage, give_tracking
 
 TRAIN = next(stage for stage in STAGES if stage.each)
 # from today's tables to the graph with today's test set
@@ -68,8 +68,7 @@ def on_exit(register: Any) -> Any:
     """The task of the exit handler: it records what failed."""
     task = record_failure(register=register)
     task.set_display_name("record failure")
-    task.set_caching_options(False)
-    confine(task)
+    configure(task, cache=False)
     give_tracking(task)
     return task
 

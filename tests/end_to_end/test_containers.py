@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -69,17 +68,23 @@ def test_no_secret_of_the_build_is_in_an_image(image: str) -> None:
     assert not [path for path in found if not path.startswith("/usr/share/python-wheels/")]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_a_stages_image_has_what_the_stage_imports(stage: Any) -> None:
-    """All that its source files import, also inside functions; without network, read-only."""
+# modules that components call, and their images: the stages, and what is no stage
+CALLED = {stage.name: image_of_stage()[stage.name] for stage in STAGES} | dict.fromkeys(
+    ("lifecycle", "chosen", "failure"), image_of_stage()["train"]
+)
+
+
+@pytest.mark.parametrize("called", CALLED)
+def test_an_image_has_what_its_components_import(called: str) -> None:
+    """All that the source files import, also inside functions; without network, read-only."""
     ours = [
         ".".join(("counterpoint", *path.relative_to(PACKAGE).with_suffix("").parts))
-        for path in source_files(stage.name)
+        for path in source_files(called)
         if path.suffix == ".py" and path.stem != "__init__"
     ]
-    theirs = sorted(third_party_modules(stage.name))
+    theirs = sorted(third_party_modules(called))
     code = f"from importlib import import_module\nfor n in {theirs + ours}: import_module(n)"
-    docker("run", *CONFINED, image_of_stage()[stage.name], "python3", "-c", code)
+    docker("run", *CONFINED, CALLED[called], "python3", "-c", code)
 
 
 def test_the_data_image_has_no_torch() -> None:
@@ -131,7 +136,13 @@ def contained(checkout: Path) -> Iterator[Path]:
     for folder in (checkout, *checkout.parents[:2]):
         folder.chmod(0o755)  # pytest's are its user's alone; the containers' user is another
     options = ("--local", "--docker", "--root", str(root))
-    print(run("counterpoint", "pipeline", "run", *options, cwd=checkout).stdout)
+    by_docker = ("counterpoint", "pipeline", "run", *options)
+    done = run(*by_docker, "--set", "promote=none", cwd=checkout)
+    print(done.stdout, done.stderr)
+    rows = only(root, "data_out") / "tasks" / "click.parquet"
+    told = ("--set", "task=click", "--set", f"rows={rows}")
+    done = run(*by_docker, "--pipeline", "score_and_monitor", *told, cwd=checkout)
+    print(done.stdout, done.stderr)
     yield root
     shutil.rmtree(root)
 
@@ -164,7 +175,9 @@ def test_containers_train_the_same_bytes(shell: Path, contained: Path) -> None:
 
 @pytest.mark.parametrize("artifact", ["data", "validation", "graph", "pretrained"])
 def test_containers_prepare_the_same_bytes(shell: Path, contained: Path, artifact: str) -> None:
-    assert files(only(contained, f"{artifact}_out")) == files(shell / artifact)
+    found = [files(path) for path in contained.rglob(f"{artifact}_out")]
+    assert len(found) == (2 if artifact == "validation" else 1)  # which is never cached
+    assert all(theirs == files(shell / artifact) for theirs in found)
 
 
 def test_containers_judge_and_register_the_same(shell: Path, contained: Path) -> None:
@@ -178,8 +191,21 @@ def test_containers_judge_and_register_the_same(shell: Path, contained: Path) ->
         assert [version[name] for version in ours] == [version[name] for version in theirs]
 
 
+def test_containers_promote_score_and_monitor(shell: Path, contained: Path) -> None:
+    move = read_json(only(contained, "promotion_out/move.json"))
+    assert (move["version"], move["before"]) == (1, None)
+    scores = only(contained, "scores_out/scores.parquet")
+    rows = shell / "data" / "tasks" / "click.parquet"
+    command = ("score", "1", "--task", "click", "--from", str(rows), "--to", "scores")
+    run("counterpoint", *command, "--work", str(shell), cwd=shell)
+    assert scores.read_bytes() == (shell / "scores" / "scores.parquet").read_bytes()
+    assert read_json(only(contained, "drift_out/drift.json"))["drifted"] == []
+
+
 def test_nothing_was_made_as_root(contained: Path) -> None:
-    names = {"run_out", *(f"{stage.output}_out" for stage in STAGES)}
+    names = {"run_out", "promotion_out", "scores_out", "drift_out"}
+    names |= {f"{stage.output}_out" for stage in STAGES}
     outputs = [path for path in contained.rglob("*_out") if path.name in names]
-    assert len(outputs) == len(STAGES) - 1 + len(TINY["grid"])
+    # train a cell; promotion, scores, drift, and a second validation before them
+    assert len(outputs) == len(STAGES) - 1 + len(TINY["grid"]) + 4
     assert {path.stat().st_uid for path in outputs} == {os.getuid() or 65532}
