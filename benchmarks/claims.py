@@ -43,7 +43,7 @@ class Comparison(Strict):
     that is another one, with the same seeds.
     """
 
-    on: list[str]
+    studies: list[str]
     cell: str
     less: list[str]
     than: str = ""
@@ -67,7 +67,7 @@ class Claim(Strict):
 
 
 class Claims(Strict):
-    studies: dict[str, Ground]
+    grounds: dict[str, Ground]
     claims: dict[str, list[Claim]]
 
 
@@ -88,7 +88,7 @@ class Question(Strict):
 
 def questions(asked: Comparison, grounds: dict[str, Ground]) -> list[Question]:
     found = []
-    for study in asked.on:
+    for study in asked.studies:
         ground = grounds[study]
         cell, *less = (
             name.replace("ENCODER", ground.encoder) for name in (asked.cell, *asked.less)
@@ -167,21 +167,22 @@ def verdict(found: dict[str, dict[str, float]], above: float) -> str:
 
 def judged(results: Path, claim: Claim, asked: Question) -> dict[str, str]:
     """A row of the page; shown is the opponent that decides."""
-    where = f"`{asked.study}`, {asked.task}, {asked.metric}: `{asked.cell}`"
+    where = f"`{asked.study}`, {asked.task}, {asked.metric}: `{asked.cell}` less "
+    than = f" of `{asked.than}`" if asked.than != asked.study else ""
     try:
         found = compared(results, claim.unit, asked)
     except NotComputedError as missing:
+        where += ", ".join(f"`{pattern}`" for pattern in asked.less) + than
         return {"where": where, "ours": str(missing), "verdict": "not computed"}
     said = verdict(found, claim.above)
     bound = "high" if said == "does not hold" else "low"
     hardest = min(found, key=lambda cell: found[cell][bound])
-    than = f" of `{asked.than}`" if asked.than != asked.study else ""
     among = f" (of {len(found)})" if len(found) > 1 else ""
     form = "{:+.4f}" if claim.unit == "difference" else "{:+.2f} %"
     mean, low, high = (form.format(found[hardest][key]) for key in ("mean", "low", "high"))
     wanted = f", claimed {form.format(claim.above)}" if claim.above else ""
     return {
-        "where": f"{where} less `{hardest}`{than}{among}",
+        "where": f"{where}`{hardest}`{than}{among}",
         "ours": f"{mean} ({low} to {high}){wanted}",
         "verdict": said,
     }
@@ -212,7 +213,7 @@ def by_paper(results: Path) -> list[dict[str, Any]]:
     found = []
     for paper, claims in stated.claims.items():
         shown = [
-            {"says": claim.says, "rows": rows_of(results, claim, stated.studies)}
+            {"says": claim.says, "rows": rows_of(results, claim, stated.grounds)}
             for claim in claims
         ]
         said = [row["verdict"] for claim in shown for row in claim["rows"]]

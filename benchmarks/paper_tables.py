@@ -130,7 +130,8 @@ def all_readings(tables: dict[str, Table], derived: Derived) -> dict[str, Any]:
         for by_label in readings.values()
     )
     shown = {"paper": table.paper, "shows": table.shows, "what": derived.what}
-    return {**shown, "digits": derived.digits, "readings": readings, "misprints_at_least": best}
+    counts = {"printed": len(derived.printed), "misprints_at_least": best}
+    return {**shown, **counts, "digits": derived.digits, "readings": readings}
 
 
 def standing(table: Table, row: str, single: Sequence[str] = ()) -> dict[str, Any]:
@@ -208,12 +209,12 @@ def summary(papers: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="where to write what was found")
+    arguments = parser.parse_args()
     found = summary(read_yaml(PAPERS))
     for derived in found["derived"]:
-        for name, by_label in derived["readings"].items():
+        for reading, by_label in derived["readings"].items():
             for label, one in by_label.items():
-                print(f"{derived['shows']}, {derived['what']}, {name}, {label}: {one}")
-    arguments = parser.parse_args()
+                print(f"{derived['shows']}: {derived['what']}, {reading}, {label}: {one['state']}")
     if arguments.json:
         write_json(arguments.json, found)
 
