@@ -25,8 +25,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 
+from benchmarks.intervals import over_seeds
 from benchmarks.results import (
     DATA,
     RESULTS,
@@ -192,10 +192,9 @@ class Outcomes:
         """The metric's paired difference over seeds, its standard error and 95 % interval."""
         values = self.test(self.metrics[0], arm), self.test(self.metrics[0], other)
         gains = [a - b for a, b in zip(*values, strict=True)]
+        interval = over_seeds(gains)
         error = stdev(gains) / len(gains) ** 0.5
-        reach = float(student.ppf(0.975, len(gains) - 1)) * error
-        mean = fmean(gains)
-        return {"gain": mean, "standard_error": error, "low": mean - reach, "high": mean + reach}
+        return {"gain": interval.pop("mean"), "standard_error": error, **interval}
 
     def row(self, arm: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         """Mean metrics of an arm, the first also on valid, and how it compares."""

@@ -13,13 +13,14 @@ What it found is checked in under benchmarks/results, with digests.
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import t as student
 
+from benchmarks import claims
+from benchmarks.intervals import over_seeds
 from counterpoint.data.schema import read_yaml
 from counterpoint.errors import UserError
 from counterpoint.files import (
@@ -169,6 +170,7 @@ def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
         "cells": {cell: manifest["digest"] for cell, manifest in manifests.items()},
         "seeds": list(params.seeds),
         "summaries": report["summaries"],
+        "on_test": {cell: on_test(work, cell, params.seeds) for cell in params.grid},
         "references": report["references"],
         "over_fixed": over_fixed(params, work, primary_metrics(report)),
         "last_weights": last_weights(params, work),
@@ -194,8 +196,11 @@ def over_fixed(params: Params, work: Path, metrics: dict[str, str]) -> dict[str,
         fixed = f"{cell.architecture}-{cell.encoder}-fixed"
         if cell.is_twin or name == fixed or fixed not in params.grid or len(params.seeds) < 2:
             continue
+        ours, theirs = (on_test(work, one, params.seeds) for one in (name, fixed))
         found[name] = {
-            task: _paired(_on_test(work, name, task, metric), _on_test(work, fixed, task, metric))
+            task: over_seeds(
+                [a - b for a, b in zip(ours[task][metric], theirs[task][metric], strict=True)]
+            )
             for task, metric in metrics.items()
         }
     return found
@@ -215,16 +220,16 @@ def last_weights(params: Params, work: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _on_test(work: Path, cell: str, task: str, metric: str) -> dict[str, float]:
+def on_test(work: Path, cell: str, seeds: Sequence[int]) -> dict[str, dict[str, list[Any]]]:
+    """By task and metric the values on test, seed after seed; None where one is undefined."""
     by_seed = read_json(work / "runs" / cell / "metrics.json")["seeds"]
-    return {seed: by_task[task]["test"][metric] for seed, by_task in by_seed.items()}
-
-
-def _paired(ours: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
-    differences = [ours[seed] - theirs[seed] for seed in ours]
-    half = stdev(differences) / len(differences) ** 0.5 * student.ppf(0.975, len(differences) - 1)
-    mean = fmean(differences)
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    return {
+        task: {
+            metric: [by_seed[str(seed)][task]["test"][metric] for seed in seeds]
+            for metric in by_split["test"]
+        }
+        for task, by_split in by_seed[str(seeds[0])].items()
+    }
 
 
 def verdict_summary(found: dict[str, Any]) -> dict[str, Any]:
@@ -272,6 +277,7 @@ def rendered() -> str:
         measured=measured,
         weightings=WEIGHTINGS_SHOWN,
         over_fixed=[row for shown in studies for row in rows_over_fixed(shown)],
+        claims=claims.by_paper(RESULTS),
     )
 
 

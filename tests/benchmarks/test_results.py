@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmarks.results import PAGE, RESULTS, compute, over_fixed, rendered, study_digest
+from benchmarks.results import PAGE, RESULTS, compute, on_test, over_fixed, rendered, study_digest
 from counterpoint.files import read_json, write_json
 from counterpoint.stages.params import Params
 
@@ -41,3 +41,20 @@ def test_differences_to_fixed_weights_are_paired_by_seed(tmp_path: Path) -> None
         {"mean": (0.1 + 0.05 + 0.2) / 3, "low": interval.low, "high": interval.high}
     )
     assert found["mmoe-gcn-selar"]["t"] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_values_on_test_are_in_the_order_of_the_seeds(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "cell"
+    folder.mkdir(parents=True)
+    seeds = {
+        str(seed): {
+            "t": {"test": {"auc": seed / 10, "ap": None}, "valid": {"auc": 0.5}},
+            "u": {"test": {"ndcg": seed / 20}},
+        }
+        for seed in (3, 1, 2)
+    }
+    write_json(folder / "metrics.json", {"seeds": seeds})
+    assert on_test(tmp_path, "cell", (1, 2, 3)) == {
+        "t": {"auc": [0.1, 0.2, 0.3], "ap": [None, None, None]},
+        "u": {"ndcg": [0.05, 0.1, 0.15]},
+    }

@@ -46,6 +46,19 @@ def test_binary_metrics_are_scikit_learns(make_parts):
     assert share_kept(parts) == pytest.approx(kept)
 
 
+def test_gauc_weighs_users_by_impressions_and_leaves_out_those_of_one_class():
+    """METHODS C.7 by hand: AUC 1 on 2 rows, 0 on 3, with a tie 3/4 on 3; 4 rows do not count."""
+    user = [7, 7, 2, 2, 2, 9, 9, 9, 4, 4, 5, 5]
+    label = [0, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0]
+    score = [0.1, 0.9, 0.1, 0.2, 0.9, 0.5, 0.5, 0.2, 0.9, 0.1, 0.9, 0.1]
+    parts = Parts("binary", user, range(12), label, score)
+    assert value("gauc", parts) == pytest.approx((2 * 1 + 3 * 0 + 3 * 3 / 4) / 8)
+    assert value("gauc", parts) != pytest.approx((1 + 0 + 3 / 4) / 3)  # users alike
+    assert share_kept(parts) == pytest.approx(8 / 12)
+    shifted = (np.array(score) + np.array(user)) / 16  # a user's own level does not matter
+    assert value("gauc", replace(parts, score=shifted)) == value("gauc", parts)
+
+
 def test_class_metrics_are_scikit_learns(make_parts):
     parts = make_parts("multiclass")
     predicted = parts.score.argmax(axis=1)
