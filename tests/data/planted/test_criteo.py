@@ -72,7 +72,7 @@ def test_confidences_correlate_as_published(plant, preset, dials):
 def test_the_related_confidence_as_printed_correlates_less():
     c, _ = confidences(planted_preset("criteo_r", rows=ROWS))
     printed = np.sign(c) * 2 * np.log1p(abs(c)) + 0.1 * np.exp(abs(c))
-    assert np.corrcoef(c, printed)[0, 1] < 0.96
+    assert np.corrcoef(c, printed)[0, 1] < 0.75
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 2])
