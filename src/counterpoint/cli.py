@@ -133,7 +133,8 @@ def data_import(
 @data_app.command("plant", epilog="Example: counterpoint data plant demo --to market --set seed=3")
 def data_plant(
     preset: Annotated[
-        str, typer.Argument(help="tiny, demo, large, logistic, aminer; docs/planted-*.md has more.")
+        str,
+        typer.Argument(help="tiny, demo, logistic, aminer, criteo_r; more: docs/planted-*.md."),
     ],
     target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
     dials: Annotated[

@@ -16,6 +16,8 @@ SMALL = {
     "tiny": {},
     "logistic_tiny": {},
     "aminer": {"papers": 400, "authors": 200},
+    "criteo_r": {"rows": 1_000},
+    "criteo_ur": {"rows": 1_000},
 }
 
 

@@ -48,6 +48,11 @@ def test_a_dial_out_of_its_range_is_one_line(dials, line):
             r"contract_rate 0\.11 is above half of interest_rate 0\.2: a contract is .*lower it",
         ),
         ("aminer", {"latent_width": 1}, r"latent_width=1: .*greater than or equal to 2"),
+        ("criteo_r", {"rows": 999}, r"rows=999: .*greater than or equal to 1000"),
+        ("criteo_r", {"fields": 3}, r"fields=3: .*greater than or equal to 4"),
+        ("criteo_ur", {"temperature": -1}, r"temperature=-1: .*greater than or equal to 0"),
+        ("criteo_ur", {"second": "other"}, r"second='other': .*'related' or 'unrelated'"),
+        ("criteo_r", {"relatedness": 0.5}, r"relatedness=0\.5: Extra inputs are not permitted"),
     ],
 )
 def test_so_it_is_with_every_kind(preset, dials, line):

@@ -7,13 +7,14 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from counterpoint.data.planted.config import PlantedConfig, Rate, Size
+from counterpoint.data.planted.config import PlantedGraphConfig, Rate, Size
 from counterpoint.data.planted.draws import Floats, Ints
 from counterpoint.data.planted.hidden_graph import HiddenGraph, PlantedRelation, Reals, hidden_graph
 from counterpoint.data.planted.importance import Importance, at_cosine, weighed_signals
 from counterpoint.data.planted.labels import calibrated_biases, probabilities
 from counterpoint.data.planted.streams import random_stream
 from counterpoint.data.planted.tables import (
+    graph_tables,
     node_types,
     static_relations,
     truth,
@@ -22,7 +23,7 @@ from counterpoint.data.planted.tables import (
 from counterpoint.data.schema import DataSchema, Split, Task, TaskKind
 
 
-class AminerConfig(PlantedConfig):
+class AminerConfig(PlantedGraphConfig):
     """All dials of planted papers and authors.
 
     ``latent_width`` is the number of classes: a node hides a number for each. ``relatedness`` is
@@ -130,7 +131,8 @@ def write_aminer(config: AminerConfig, target_folder: Path) -> None:
     }
     found = truth(config, signal_importance(config.relatedness), bias, rates)
     found["paths"] = {"paper_class": PAPER_PATHS, "author_classes": AUTHOR_PATHS}
-    write_node_tasks(config, target_folder, aminer_schema(config), graph, rows, found)
+    tables = graph_tables(config, graph)
+    write_node_tasks(config, target_folder, aminer_schema(config), tables, rows, found)
 
 
 def _drawn_classes(bayes: Reals, generator: np.random.Generator) -> Ints:

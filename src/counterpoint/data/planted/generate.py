@@ -4,6 +4,7 @@ from pathlib import Path
 
 from counterpoint.data.planted.aminer import AminerConfig, write_aminer
 from counterpoint.data.planted.config import PlantedConfig
+from counterpoint.data.planted.criteo import CriteoConfig, write_criteo
 from counterpoint.data.planted.logistic import LogisticConfig, write_logistic
 from counterpoint.data.planted.market.config import MarketConfig
 from counterpoint.data.planted.market.generate import write_market
@@ -25,3 +26,5 @@ def generate(config: PlantedConfig, target_folder: Path) -> None:
             write_logistic(config, target_folder)
         case AminerConfig():
             write_aminer(config, target_folder)
+        case CriteoConfig():
+            write_criteo(config, target_folder)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from counterpoint.data.planted.config import PlantedConfig
+from counterpoint.data.planted.config import PlantedGraphConfig
 from counterpoint.data.planted.draws import Floats, Ints, distinct_draws, zipf_popularity
 from counterpoint.data.planted.streams import random_stream
 
@@ -65,7 +65,9 @@ class HiddenGraph:
         return mean
 
 
-def hidden_graph(config: PlantedConfig, relations: Mapping[str, PlantedRelation]) -> HiddenGraph:
+def hidden_graph(
+    config: PlantedGraphConfig, relations: Mapping[str, PlantedRelation]
+) -> HiddenGraph:
     """Draw hidden numbers and relations."""
     hidden = {
         node_type: random_stream(config.seed, "hidden", node_type).standard_normal(
@@ -77,7 +79,7 @@ def hidden_graph(config: PlantedConfig, relations: Mapping[str, PlantedRelation]
     return HiddenGraph(hidden, edges, relations)
 
 
-def _edges(config: PlantedConfig, name: str, relation: PlantedRelation) -> tuple[Ints, Ints]:
+def _edges(config: PlantedGraphConfig, name: str, relation: PlantedRelation) -> tuple[Ints, Ints]:
     sources, destinations = config.sizes[relation.src], config.sizes[relation.dst]
     generator = random_stream(config.seed, "edges", name)
     popularity = zipf_popularity(
@@ -101,7 +103,7 @@ def _both_ways(src: Ints, dst: Ints, nodes: int) -> tuple[Ints, Ints]:
     return edges // nodes, edges % nodes
 
 
-def node_features(config: PlantedConfig, graph: HiddenGraph, node_type: str) -> Reals:
+def node_features(config: PlantedGraphConfig, graph: HiddenGraph, node_type: str) -> Reals:
     """Features ``[nodes, signal_columns + noise_columns]``: noisy views of the own hidden numbers.
 
     A node's own features say nothing of what its neighbours hide.

@@ -6,12 +6,13 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from counterpoint.data.planted.config import PlantedConfig, Rate, Size, refuse_child_above_half
+from counterpoint.data.planted.config import PlantedGraphConfig, Rate, Size, refuse_child_above_half
 from counterpoint.data.planted.hidden_graph import HiddenGraph, PlantedRelation, Reals, hidden_graph
 from counterpoint.data.planted.importance import Importance, at_cosine, weighed_signals
 from counterpoint.data.planted.labels import calibrated_biases, drawn_labels, probabilities
 from counterpoint.data.planted.streams import random_stream
 from counterpoint.data.planted.tables import (
+    graph_tables,
     node_types,
     static_relations,
     truth,
@@ -20,7 +21,7 @@ from counterpoint.data.planted.tables import (
 from counterpoint.data.schema import DataSchema, Split, Task, TaskKind
 
 
-class LogisticConfig(PlantedConfig):
+class LogisticConfig(PlantedGraphConfig):
     """All dials of a planted carrier.
 
     ``relatedness`` is the cosine of the relation importances of interest and contract. Contracts
@@ -129,4 +130,5 @@ def write_logistic(config: LogisticConfig, target_folder: Path) -> None:
     rows = {task: (pl.Series(labels[task]), bayes[task]) for task in biases}
     found = truth(config, signal_importance(config.relatedness), biases, rates)
     found["paths"] = PATHS
-    write_node_tasks(config, target_folder, logistic_schema(config), graph, rows, found)
+    tables = graph_tables(config, graph)
+    write_node_tasks(config, target_folder, logistic_schema(config), tables, rows, found)

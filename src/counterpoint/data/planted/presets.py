@@ -7,6 +7,7 @@ from pydantic_core import ErrorDetails
 
 from counterpoint.data.planted.aminer import AminerConfig
 from counterpoint.data.planted.config import PlantedConfig
+from counterpoint.data.planted.criteo import CriteoConfig
 from counterpoint.data.planted.logistic import LogisticConfig
 from counterpoint.data.planted.market.config import MarketConfig
 from counterpoint.errors import UserError
@@ -43,6 +44,8 @@ PRESETS: dict[str, PlantedConfig] = {
         contract_rate=0.0007,
     ),
     "aminer": AminerConfig(),
+    "criteo_r": CriteoConfig(second="related"),
+    "criteo_ur": CriteoConfig(second="unrelated"),
 }
 
 

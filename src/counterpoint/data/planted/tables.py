@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from counterpoint.data.folder import write_folder
-from counterpoint.data.planted.config import PlantedConfig
+from counterpoint.data.planted.config import PlantedConfig, PlantedGraphConfig
 from counterpoint.data.planted.hidden_graph import (
     HiddenGraph,
     PlantedRelation,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SECONDS = 30 * 24 * 3600  # rows are spread evenly over a month
 
 
-def node_types(config: PlantedConfig) -> dict[str, NodeType]:
+def node_types(config: PlantedGraphConfig) -> dict[str, NodeType]:
     """The schema's node types: features x0, x1, ... on each."""
     width = config.signal_columns + config.noise_columns
     features = tuple(Feature(name=f"x{i}", kind=FeatureKind.NUMERIC) for i in range(width))
@@ -37,7 +37,7 @@ def static_relations(relations: Mapping[str, PlantedRelation]) -> dict[str, Rela
     return {name: Relation(src=found.src, dst=found.dst) for name, found in relations.items()}
 
 
-def graph_tables(config: PlantedConfig, graph: HiddenGraph) -> "dict[str, pl.DataFrame]":
+def graph_tables(config: PlantedGraphConfig, graph: HiddenGraph) -> "dict[str, pl.DataFrame]":
     """Node and static relation tables."""
     import polars as pl
 
@@ -52,7 +52,7 @@ def graph_tables(config: PlantedConfig, graph: HiddenGraph) -> "dict[str, pl.Dat
 
 
 def truth(
-    config: PlantedConfig,
+    config: PlantedGraphConfig,
     importance: Importance,
     bias: Mapping[str, Any],
     rate: Mapping[str, Any],
@@ -71,7 +71,7 @@ def write_node_tasks(
     config: PlantedConfig,
     target_folder: Path,
     schema: DataSchema,
-    graph: HiddenGraph,
+    tables: "Mapping[str, pl.DataFrame]",
     rows: "Mapping[str, tuple[pl.Series, Reals]]",
     found: Mapping[str, Any],
 ) -> None:
@@ -81,21 +81,21 @@ def write_node_tasks(
         config: the dials.
         target_folder: where to write.
         schema: ``dataset.yaml``.
-        graph: nodes and relations.
+        tables: of nodes and relations.
         rows: by task the labels ``[n]`` and Bayes probabilities ``[n]`` or ``[n, classes]``.
         found: ``truth.json``.
     """
     import polars as pl
 
-    tables = graph_tables(config, graph)
+    labelled = {}
     (target_folder / "truth").mkdir()
     for task, (labels, bayes) in rows.items():
         (node_type,) = schema.tasks[task].node_types
         size = config.sizes[node_type]
         time = random_stream(config.seed, "time", node_type).integers(0, SECONDS, size, np.int64)
         ids = np.arange(size)
-        tables[f"tasks/{task}"] = pl.DataFrame({"id": ids, "label": labels, "time": time})
+        labelled[f"tasks/{task}"] = pl.DataFrame({"id": ids, "label": labels, "time": time})
         path = target_folder / "truth" / f"{task}.parquet"
         pl.DataFrame({"id": ids, "bayes": bayes}).write_parquet(path)
-    write_folder(target_folder, schema, tables)
+    write_folder(target_folder, schema, {**tables, **labelled})
     write_json(target_folder / "truth" / "truth.json", found)

@@ -4,10 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from counterpoint.data.planted.config import PlantedConfig, Rate, Size, refuse_child_above_half
+from counterpoint.data.planted.config import PlantedGraphConfig, Rate, Size, refuse_child_above_half
 
 
-class MarketConfig(PlantedConfig):
+class MarketConfig(PlantedGraphConfig):
     """All dials of a planted market.
 
     ``relatedness`` is the cosine of the relation importances of click and complaint, ``kinship``
