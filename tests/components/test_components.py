@@ -7,10 +7,14 @@ import pytest
 from kfp.dsl import Artifact, PipelineTaskFinalStatus
 
 from components.build_graph.component import build_graph
+from components.evaluate.component import evaluate
 from components.ingest.component import ingest
+from components.plan_cells.component import plan_cells
+from components.pretrain.component import pretrain
 from components.readme import HERE, component_names, readme
 from components.record_failure.component import record_failure
 from components.register.component import register
+from components.train.component import train
 from components.validate.component import validate
 from counterpoint.errors import UserError
 from counterpoint.files import verified_digest
@@ -94,3 +98,41 @@ def test_a_failure_is_a_failed_run_and_a_success_is_none(
     assert run.data.tags["counterpoint.failed_task"] == "train"
     assert "137" in run.data.tags["counterpoint.reason"]
     assert "secret" not in str(run.data.tags)
+
+
+def test_training_components_hand_over_folders_and_their_digests(
+    artifact: Callable[[str], Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other by what a pipeline passes: folders, digests, sections of params.yaml."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    names = ("data", "validation", "graph", "pretrained", "evaluation", "registration")
+    data, validation, graph, pretrained, evaluation, registration = map(artifact, names)
+    grid = ["single_task-mlp-fixed", "shared_bottom-mlp-fixed"]
+    settings = {"epochs": 1, "encoder": {"width": 4}, "sharing": {"width": 4, "tower_width": 4}}
+    d = {"data": ingest.python_func(TINY, "", data)}
+    d["validation"] = validate.python_func(data, d["data"], "", validation)
+    given = (data, validation, d["data"], d["validation"])
+    d["graph"] = build_graph.python_func(*given, {}, "", graph)
+    of_graph = (graph, d["graph"])
+    told = (grid, [0, 1], {}, settings, {}, code_digest("pretrain"))
+    d["pretrained"] = pretrain.python_func(*of_graph, *told, pretrained)
+    runs, digests = [], []
+    for item in plan_cells.python_func(grid, d["graph"], d["pretrained"]):
+        run = artifact(item["cell"])
+        told = (d["graph"], d["pretrained"], [0, 1], settings, {}, code_digest("train"))
+        digests.append(train.python_func(item["cell"], graph, pretrained, *told, run))
+        runs.append(run)
+    with pytest.raises(UserError, match="its digest is not 000000000000"):
+        train.python_func(grid[0], graph, pretrained, "0" * 64, *told[1:], artifact("other"))
+    of_data = (d["data"], d["validation"], d["graph"])
+    told = (digests, grid, [0, 1], {"references": False}, "")
+    judged, decision = evaluate.python_func(
+        data, validation, graph, runs, *of_data, *told, evaluation
+    )
+    assert judged == verified_digest(tmp_path / "evaluation")
+    assert decision in ("promote", "hold", "reject")
+    told = (d["graph"], digests, judged, grid, {"model": "shop"}, "")
+    receipt, version = register.python_func(graph, runs, evaluation, *told, registration)
+    assert (receipt, version) == (verified_digest(tmp_path / "registration"), "1")
+    for name, run, digest in zip(grid, runs, digests, strict=True):
+        assert digest == verified_digest(Path(run.path)), name
