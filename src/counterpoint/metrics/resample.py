@@ -64,7 +64,10 @@ def resampled_values(
     height = max(len(clusters), *(statistic.height for statistic in statistics))
     width = max(NARROWEST_BLOCK, block_bytes // (8 * height))
     values: list[list[Array]] = [[] for _ in tasks]
+    sparse = any(metric in _BUILDERS for metric, _ in tasks)
     for counts in _blocks_of_counts(len(clusters), n_resamples, width, rng):
+        if sparse:  # scipy would copy them for each product; a dense product takes them as they are
+            counts = np.ascontiguousarray(counts)
         for of_task, statistic in zip(values, statistics, strict=True):
             of_task.append(statistic.values(counts))
     return [
@@ -76,11 +79,13 @@ def resampled_values(
 def _blocks_of_counts(
     n_clusters: int, n_resamples: int, width: int, rng: np.random.Generator
 ) -> Iterator[Array]:
+    """Counts ``[n_clusters, b]``, good until the next are asked for."""
+    counts = np.empty((min(width, n_resamples), n_clusters))
     for draws in _blocks_of_draws(n_clusters, n_resamples, width, rng):
-        counts = np.empty(draws.shape)
-        for count, draw in zip(counts, draws, strict=True):
+        block = counts[: len(draws)]
+        for count, draw in zip(block, draws, strict=True):
             count[:] = np.bincount(draw, minlength=n_clusters)
-        yield np.ascontiguousarray(counts.T)
+        yield block.T
 
 
 def _blocks_of_draws(
