@@ -13,11 +13,12 @@ from counterpoint.data.schema import DataSchema, Name, Strict, Task, TaskKind
 from counterpoint.data.splits import SPLITS, assigned_rows
 from counterpoint.errors import UserError
 from counterpoint.files import write_json, write_manifest, write_tensors
-from counterpoint.graph.features import encoded_features
+from counterpoint.graph.edges import flat_edges
+from counterpoint.graph.features import FeatureEncoder, encoded_features, fitted_encoder
 from counterpoint.graph.metapaths import MetaPath, generated_rows
 from counterpoint.graph.negatives import evaluation_candidates
 from counterpoint.graph.similarity import Similarity, with_similarities
-from counterpoint.graph.store import GraphMeta, RelationMeta, TypeMeta
+from counterpoint.graph.store import GraphMeta, TypeMeta
 
 Rows = dict[str, dict[str, pl.DataFrame]]  # task -> split -> rows
 
@@ -47,14 +48,16 @@ def _task_rows(folder: DataFolder) -> Rows:
     return rows
 
 
-def _apply_cross_task(folder: DataFolder, rows: Rows) -> tuple[list[dict[str, object]], Rows]:
+def _apply_cross_task(
+    folder: DataFolder, rows: Rows
+) -> tuple[list[dict[str, object]], dict[str, pl.DataFrame]]:
     """Find training rows whose entity another task holds out; obey the policy.
 
-    Returns the facts, and per task and split ``train`` the rows whose edges the graph may hold.
+    Returns the facts, and per task the training rows whose edges the graph may hold.
     """
     policy = folder.schema.cross_task
     facts: list[dict[str, object]] = []
-    edges: Rows = {}
+    edges: dict[str, pl.DataFrame] = {}
     tasks = folder.schema.tasks
     # an assigned split is the entity's own, the same in every task: only given ones can disagree
     held_everywhere = {
@@ -83,7 +86,7 @@ def _apply_cross_task(folder: DataFolder, rows: Rows) -> tuple[list[dict[str, ob
                 "held_out_by_another_task": len(train) - len(clear),
             }
         )
-        edges[name] = {"train": train if policy == "allow" else clear}
+        edges[name] = train if policy == "allow" else clear
         if policy == "drop":
             rows[name]["train"] = clear
     return facts, edges
@@ -101,74 +104,18 @@ def _fit_nodes(folder: DataFolder, rows: Rows, node_type: str, count: int) -> np
     return labelled if has_node_task else seen
 
 
-def _features(folder: DataFolder, rows: Rows) -> tuple[list[TypeMeta], dict[str, np.ndarray]]:
-    metas, arrays = [], {}
+def _features(
+    folder: DataFolder, rows: Rows
+) -> tuple[list[TypeMeta], dict[str, np.ndarray], dict[str, FeatureEncoder]]:
+    metas, arrays, encoders = [], {}, {}
     for name, node_type in folder.schema.node_types.items():
-        wanted = ["id", *(feature.name for feature in node_type.features)]
-        table = folder.scan(f"nodes/{name}").select(wanted).collect()
+        table = folder.scan(f"nodes/{name}").select(folder.columns(f"nodes/{name}")).collect()
         fit = _fit_nodes(folder, rows, name, len(table))
-        meta, encoded = encoded_features(name, table, node_type.features, fit)
+        encoders[name] = fitted_encoder(table, node_type.features, fit)
+        meta, encoded = encoded_features(name, table, encoders[name])
         metas.append(meta)
         arrays.update(encoded)
-    return metas, arrays
-
-
-def _relation_pairs(folder: DataFolder, name: str, edges: Rows) -> pl.DataFrame:
-    """Unique ``src``, ``dst`` places of a relation."""
-    relation = folder.schema.relations[name]
-    if relation.from_task is not None:
-        train = edges[relation.from_task]["train"]
-        if folder.schema.tasks[relation.from_task].kind is TaskKind.BINARY:
-            train = train.filter(pl.col("label") == 1)
-        return train.select(src="row_src", dst="row_dst").unique()
-    pairs = folder.scan(f"relations/{name}").select("src", "dst")
-    for column, node_type in zip(("src", "dst"), folder.schema.ends(name), strict=True):
-        index = folder.scan(f"nodes/{node_type}").select("id").with_row_index("row")
-        index = index.rename({"id": column, "row": f"row_{column}"})
-        pairs = pairs.join(index, on=column, how="inner")
-    return pairs.select(src="row_src", dst="row_dst").unique().collect()
-
-
-def _flat_edges(
-    folder: DataFolder, metas: list[TypeMeta], edges: Rows
-) -> tuple[list[RelationMeta], dict[str, np.ndarray]]:
-    """All relations and their reverses as one CSR of incoming edges."""
-    starts = np.cumsum([0] + [meta.count for meta in metas])
-    offset = {meta.name: int(start) for meta, start in zip(metas, starts[:-1], strict=True)}
-    relations: list[RelationMeta] = []
-    frames = []
-    for name, relation in folder.schema.relations.items():
-        src, dst = folder.schema.ends(name)
-        pairs = _relation_pairs(folder, name, edges)
-        derived = relation.from_task is not None
-        for reverse in (False, True):
-            a, b = (dst, src) if reverse else (src, dst)
-            tail, head = ("dst", "src") if reverse else ("src", "dst")
-            frames.append(
-                pairs.select(
-                    dst=pl.col(head).cast(pl.Int64) + offset[b],
-                    src=pl.col(tail).cast(pl.Int64) + offset[a],
-                    etype=pl.lit(len(relations), pl.Int16),
-                )
-            )
-            label = f"rev-{name}" if reverse else name
-            relations.append(
-                RelationMeta(
-                    name=label, src=a, dst=b, edges=len(pairs), derived=derived, reverse=reverse
-                )
-            )
-    n_nodes = int(starts[-1])
-    if not frames:
-        empty = np.zeros(0, dtype=np.int64)
-        indptr = np.zeros(n_nodes + 1, dtype=np.int64)
-        return [], {"indptr": indptr, "indices": empty, "etype": empty.astype(np.int16)}
-    flat = pl.concat(frames).sort("dst", "src", "etype")
-    degree = np.bincount(flat["dst"].to_numpy(), minlength=n_nodes)
-    return relations, {
-        "indptr": np.concatenate([[0], np.cumsum(degree, dtype=np.int64)]),
-        "indices": flat["src"].to_numpy(),
-        "etype": flat["etype"].to_numpy(),
-    }
+    return metas, arrays, encoders
 
 
 def _label_array(task: Task, rows: pl.DataFrame) -> np.ndarray:
@@ -241,6 +188,24 @@ def _require_rows(folder: DataFolder, rows: Rows) -> None:
         raise UserError(*faults)
 
 
+def write_nodes_and_edges(
+    target: Path,
+    folder: DataFolder,
+    meta: GraphMeta,
+    features: dict[str, np.ndarray],
+    flat: dict[str, np.ndarray],
+) -> None:
+    """Write what a graph store has of a graph itself into the empty folder ``target``."""
+    for name in ("train", "ids"):
+        (target / name).mkdir()
+    write_tensors(target / "train" / "edges.safetensors", flat)
+    write_tensors(target / "train" / "features.safetensors", features)
+    for name in folder.schema.node_types:
+        ids = folder.scan(f"nodes/{name}").select("id").collect()
+        ids.write_parquet(target / "ids" / f"{name}.parquet")
+    write_json(target / "meta.json", meta.model_dump(mode="json"))
+
+
 def build_graph(
     folder: DataFolder,
     settings: BuildSettings,
@@ -254,9 +219,9 @@ def build_graph(
     facts, edges = _apply_cross_task(folder, rows)
     _require_rows(folder, rows)
     progress("features")
-    metas, features = _features(folder, rows)
+    metas, features, encoders = _features(folder, rows)
     progress("edges")
-    relations, flat = _flat_edges(folder, metas, edges)
+    relations, flat = flat_edges(folder, metas, edges)
     meta = GraphMeta(
         name=schema.name,
         node_types=tuple(metas),
@@ -274,10 +239,11 @@ def build_graph(
         progress("similarities")
         meta, flat = with_similarities(meta, flat, settings.similarities)
     progress("rows and candidates")
-    for folder_name in ("train", "held_out", "ids"):
-        (target / folder_name).mkdir()
-    write_tensors(target / "train" / "edges.safetensors", flat)
-    write_tensors(target / "train" / "features.safetensors", features)
+    write_nodes_and_edges(target, folder, meta, features, flat)
+    write_json(
+        target / "train" / "encoders.json",
+        {name: encoder.model_dump(mode="json") for name, encoder in encoders.items()},
+    )
     write_tensors(target / "train" / "tasks.safetensors", train)
     candidates = {
         name: evaluation_candidates(
@@ -291,15 +257,11 @@ def build_graph(
         if task.kind is TaskKind.LINK and settings.candidates != "all"
     }
     write_tensors(target / "train" / "candidates.safetensors", candidates)
+    (target / "held_out").mkdir()
     for split in SPLITS[1:]:
         write_tensors(
             target / "held_out" / f"{split}.safetensors", _task_arrays(meta.tasks, rows, split)
         )
     write_json(target / "held_out" / "facts.json", facts)
-    for name in schema.node_types:
-        folder.scan(f"nodes/{name}").select("id").collect().write_parquet(
-            target / "ids" / f"{name}.parquet"
-        )
-    write_json(target / "meta.json", meta.model_dump(mode="json"))
     write_manifest(target)
     return meta

@@ -5,6 +5,7 @@
     meta.json                    node types, relations, tasks: sizes and names
     train/edges.safetensors      one flat graph over all node types, incoming edges by destination
     train/features.safetensors   encoded features
+    train/encoders.json          what the encoding of each node type's features learned
     train/tasks.safetensors      training rows of every task
     train/candidates.safetensors fixed evaluation candidates of link tasks, by source node
     held_out/<split>.safetensors rows of valid and test; nothing under train/ depends on them
