@@ -177,3 +177,26 @@ def test_thresholds_of_monitoring_are_those_of_the_file_that_was_named(
         (tmp_path / name).write_text(text)
     assert said() == "psi 0.3"
     assert said("--params", "strict.yaml") == "psi 0.1"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--unknown", "encode"], "--unknown encode: needs --data, the data-set folder with today"),
+        (["--data", "today"], "--data: read by --unknown encode alone; ask for that, or leave it"),
+        (["--unknown", "encode", "--data", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_new_nodes_are_encoded_from_a_folder_of_today(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    options: list[str],
+    line: str,
+) -> None:
+    given = ["--task", "click", "--from", "p.parquet", "--to", "s", "--work", str(tmp_path)]
+    assert called(monkeypatch, "score", "champion", *given, *options) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert line in said
+    assert not list(tmp_path.iterdir())

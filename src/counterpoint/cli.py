@@ -5,7 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,6 +25,10 @@ from counterpoint.cli_options import (
 )
 from counterpoint.cli_pipeline import pipeline_app
 from counterpoint.errors import UserError
+
+if TYPE_CHECKING:
+    from counterpoint.registry.batch import Encoding
+    from counterpoint.registry.scores import Unknown
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -212,9 +216,12 @@ def score(
     source: Annotated[Path, typer.Option("--from", help="Parquet: src and dst, or id.")],
     target: Annotated[Path, typer.Option("--to", help="Folder of scores to make.")],
     unknown: Annotated[
-        Literal["refuse", "average"],
+        Literal["refuse", "average", "encode"],
         typer.Option(help="Rows with a node that the model does not know."),
     ] = "refuse",
+    data: Annotated[
+        Path | None, typer.Option(help="Data-set folder of today, which --unknown encode reads.")
+    ] = None,
     model: Model = "counterpoint",
     work: Work = Path("work"),
     as_json: Json = False,
@@ -222,9 +229,10 @@ def score(
     """Score the entities of a parquet file with a registered version."""
     from counterpoint.registry.batch import score_file
 
+    rule = _unknown_rule(unknown, data)
     tracking = tracking_of(work)
     with _Progress(f"scoring {source.name}"):
-        scored = score_file(tracking, model, version, task, source, target, unknown)
+        scored = score_file(tracking, model, version, task, source, target, rule)
     question = scored.question
     if as_json:
         counts = {"rows": scored.rows, "unknown_rows": scored.unknown_rows, "fresh": scored.fresh}
@@ -235,6 +243,20 @@ def score(
         f"{target} {made}: {scored.rows:,} rows of {task} by version {question.version}, "
         f"{scored.unknown_rows:,} with a node that it does not know"
     )
+
+
+def _unknown_rule(
+    unknown: Literal["refuse", "average", "encode"], data: Path | None
+) -> "Unknown | Encoding":
+    if unknown != "encode":
+        if data is not None:
+            raise UserError("--data: read by --unknown encode alone; ask for that, or leave it out")
+        return unknown
+    if data is None:
+        raise UserError("--unknown encode: needs --data, the data-set folder with today's tables")
+    from counterpoint.stages.encoding import encoding_from
+
+    return encoding_from(data)
 
 
 @app.command(epilog="Example: counterpoint monitor champion --work work --to drift")

@@ -55,6 +55,7 @@ def write_random_bundle(folder: Path, store: GraphStore, seed: int) -> None:
         ids,
         [{"task": name, **pair, "score": 1 / (1 + np.exp(-logit))} for name in store.meta.tasks],
         trained_on={name: np.arange(3) for name in store.meta.tasks},
+        inductive="it is random",
         graph_digest=store.digest,
         model_digest=sha256_of_text(str(seed)),
         config={},

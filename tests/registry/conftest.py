@@ -90,6 +90,7 @@ def make_bundle(folder: Path, shift: float = 0.0, **changes: Any) -> Path:
         "ids": {"user": np.asarray(USERS, dtype=object), "item": np.asarray(ITEMS)},
         "examples": examples(heads(shift)),
         "trained_on": {task: np.arange(3) for task in changes.get("heads", heads())},
+        "inductive": "node type item has no features; give it some",
         "graph_digest": "g" * 64,
         "model_digest": model_digest(shift),
         "config": {"encoder": "gcn"},

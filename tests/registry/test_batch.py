@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,14 +10,14 @@ import pytest
 from counterpoint.errors import UserError
 from counterpoint.files import verified_digest
 from counterpoint.registry import batch
-from counterpoint.registry.batch import score_file
-from counterpoint.registry.bundle import read_bundle
+from counterpoint.registry.batch import Encoding, score_file
+from counterpoint.registry.bundle import Inductive, read_bundle
 from counterpoint.registry.promotion import promote
 from counterpoint.registry.scores import task_scores
 from counterpoint.registry.tracking import experiment_id
 from counterpoint.registry.versions import register_candidate
 
-from .conftest import ITEMS, USERS, make_candidate
+from .conftest import ITEMS, USERS, make_bundle, make_candidate
 
 MODEL = "batch"
 
@@ -113,6 +114,90 @@ def test_unknown_nodes_are_refused_or_average(registry, tmp_path, monkeypatch):
         + tensors["click.bias"]
     )
     assert table["probability"][2] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def inductive(tracking, tmp_path_factory):
+    """A version that carries an encoder, of a model of its own."""
+    run = tracking.client.create_run(experiment_id(tracking, MODEL)).info.run_id
+    candidate = make_candidate(tmp_path_factory.mktemp("i"), "cell", "promote", 9)
+    make_bundle(candidate.bundle, 9, inductive=Inductive({}, {}, {}))
+    register_candidate(tracking, "inductive", candidate, run, {})
+    return tracking
+
+
+def encoding(place, digest="d" * 64):
+    """As if today's tables had the user "new", with the bundle's second for a double."""
+
+    asked = []
+
+    def with_new(bundle, task):
+        asked.append(task)
+        tensors = dict(bundle.tensors)
+        for name in (f"{task}.src", f"{task}.src_bias"):
+            tensors[name] = np.concatenate([tensors[name], tensors[name][[1]]])
+        users = bundle.ids["user"].with_further(np.asarray(["new"], dtype=object))
+        return replace(bundle, tensors=tensors, ids={**bundle.ids, "user": users})
+
+    return Encoding(place, digest, with_new), asked
+
+
+def test_new_nodes_are_encoded_once_for_the_same_tables(inductive, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "ROWS", 2)
+    source = tmp_path / "pairs.parquet"
+    pl.DataFrame({"src": ["u2", "new", "u1"], "dst": [10, 10, 20]}).write_parquet(source)
+
+    def ask(rule, target="out"):
+        return score_file(inductive, "inductive", 1, "click", source, tmp_path / target, rule)
+
+    rule, asked = encoding(tmp_path / "today")
+    scored = ask(rule)
+    assert (scored.rows, scored.unknown_rows, scored.fresh, asked) == (3, 1, True, ["click"])
+    table = pl.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert table["known"].to_list() == [True, False, True]
+    assert table["probability"][1] == table["probability"][0]
+    question = json.loads((tmp_path / "out" / "scoring.json").read_text())["question"]
+    assert (question["unknown"], question["data_digest"]) == ("encode", "d" * 64)
+    assert not ask(rule).fresh
+    assert asked == ["click"]
+    ask(rule, "again")
+    assert verified_digest(tmp_path / "out") == verified_digest(tmp_path / "again")
+    assert ask(encoding(tmp_path / "today", "e" * 64)[0]).fresh
+    known = ask("average", "average").folder / "scores.parquet"
+    assert pl.read_parquet(known)["probability"][[0, 2]].equals(table["probability"][[0, 2]])
+    assert "data_digest" not in (tmp_path / "average" / "scoring.json").read_text()
+
+
+def test_a_node_in_neither_is_refused(inductive, tmp_path):
+    source, today = tmp_path / "pairs.parquet", tmp_path / "today"
+    frame = pl.DataFrame({"src": ["new", "x", "u1", None], "dst": [10, 10, 11, 10]})
+    frame.write_parquet(source)
+    rule = encoding(today)[0]
+    with pytest.raises(UserError) as raised:
+        score_file(inductive, "inductive", 1, "click", source, tmp_path / "out", rule)
+    assert raised.value.faults == (
+        f"{source}: 3 of 4 rows have a node that neither inductive version 1 nor {today} knows, "
+        f"the first is row 1; leave them out, or add the nodes to {today}/nodes",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_version_that_cannot_encode_says_why(registry, pairs, tmp_path, monkeypatch):
+    def ask():
+        rule = encoding(tmp_path)[0]
+        score_file(registry[0], MODEL, 1, "click", pairs, tmp_path / "out", rule)
+
+    line = "batch version 1 cannot encode new nodes: "
+    advice = ", or let such nodes count as the average with --unknown average"
+    with pytest.raises(UserError) as raised:
+        ask()
+    assert str(raised.value) == f"{line}node type item has no features; give it some{advice}"
+    older = read_bundle(registry[1])
+    older = replace(older, contents=older.contents.model_copy(update={"transductive": None}))
+    monkeypatch.setattr(batch, "load_version", lambda *_: older)
+    with pytest.raises(UserError) as raised:
+        ask()
+    assert str(raised.value) == f"{line}it was registered before any could; do it again{advice}"
 
 
 def test_memory_does_not_grow_with_the_file(registry, tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 
 from counterpoint.data.schema import TaskKind
 from counterpoint.errors import UserError
-from counterpoint.files import sha256_of_file, write_manifest
-from counterpoint.registry.bundle import LinearHead, read_bundle
+from counterpoint.files import read_json, sha256_of_file, write_json, write_manifest
+from counterpoint.registry.bundle import Inductive, LinearHead, read_bundle
 
 from .conftest import heads, make_bundle
 
@@ -21,6 +21,31 @@ def test_what_is_written_is_read_and_equal_input_gives_equal_bytes(tmp_path):
     assert bundle.contents.tasks["topic"].entity == ("item",)
     np.testing.assert_allclose(bundle.tensors["click.src"], heads()["click"].src, rtol=1e-6)
     assert bundle.tensors["click.bias"].item() == 0.25
+
+
+def test_what_encodes_further_nodes_is_carried_or_the_reason_why_not(tmp_path):
+    weights = {"b": np.arange(3, dtype=np.float32), "a": np.asarray(2.0)}
+    given = Inductive(weights, {"name": "market"}, {"user": {"mean": [0.1 + 0.2]}})
+    first, second = (make_bundle(tmp_path / name, inductive=given) for name in "ab")
+    bundle = read_bundle(first)
+    assert bundle.digest == read_bundle(second).digest
+    assert bundle.contents.transductive is None
+    assert (bundle.inductive.graph, bundle.inductive.encoders) == (given.graph, given.encoders)
+    assert {name: array.tobytes() for name, array in bundle.inductive.weights.items()} == {
+        name: array.tobytes() for name, array in weights.items()
+    }
+    bare = read_bundle(make_bundle(tmp_path / "c", inductive="node type shop has no features"))
+    assert bare.inductive is None
+    assert bare.contents.transductive == "node type shop has no features"
+
+
+def test_a_bundle_from_before_it_carried_an_encoder_is_read(bundle):
+    values = read_json(bundle / "bundle.json")
+    del values["transductive"]
+    write_json(bundle / "bundle.json", values)
+    write_manifest(bundle)
+    found = read_bundle(bundle)
+    assert (found.inductive, found.contents.transductive) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["embeddings.safetensors", "ids/user.parquet", "bundle.json"])

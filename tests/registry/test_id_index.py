@@ -39,3 +39,20 @@ def test_rows_of_names(asked, rows):
 def test_a_missing_id_is_not_an_id_called_nan():
     index = IdIndex.of(np.asarray(["nan", "None"], dtype=object))
     assert index.rows(np.asarray([float("nan"), None, "nan"], dtype=object)).tolist() == [-1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("index", "further", "asked", "rows"),
+    [
+        (NUMBERS, np.asarray([20, 40, 5]), [20, 30, 5, 40, 10, 6], [4, 0, 6, 5, 1, -1]),
+        (
+            NAMES,
+            np.asarray(["longer", "b"], dtype=object),
+            ["longer", "bb", "b", "lo", "c"],
+            [3, 2, 4, -1, 0],
+        ),
+        (NAMES, np.asarray([], dtype=object), ["c", "x"], [0, -1]),
+    ],
+)
+def test_further_ids_have_the_rows_after_ours(index, further, asked, rows):
+    assert index.with_further(further).rows(np.asarray(asked, dtype=object)).tolist() == rows

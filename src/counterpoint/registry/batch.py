@@ -8,10 +8,10 @@
     manifest.json
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -42,15 +42,33 @@ ROWS = 65_536  # scored at a time: bounds memory
 
 
 class Question(Strict):
-    """What determines the scores, to the byte."""
+    """What determines the scores, to the byte; ``data_digest`` is of what encodes new nodes."""
 
     model: str
     asked: str
     version: int
     bundle_digest: str
     task: str
-    unknown: Unknown
+    unknown: Literal["refuse", "average", "encode"]
     source_digest: str
+    data_digest: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The question as JSON."""
+        return self.model_dump(exclude_none=True)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """New nodes are encoded from a data-set folder, of which ``digest`` is the content's.
+
+    ``extended`` gives an inductive bundle with all of the folder's nodes that a task of it asks
+    about.
+    """
+
+    data: Path
+    digest: str
+    extended: Callable[[Bundle, str], Bundle]
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ def score_file(
     task: str,
     source: Path,
     target: Path,
-    unknown: Unknown = "refuse",
+    unknown: Unknown | Encoding = "refuse",
 ) -> Scored:
     """Score a parquet file with the columns ``src`` and ``dst``, or ``id``, into ``target``.
 
@@ -85,11 +103,11 @@ def score_file(
         source: the parquet file.
         target: folder to make; another answer of this function there is replaced.
         unknown: what happens to rows with a node that the model does not know: none is scored,
-            or such a node counts as the average one of its type.
+            such a node counts as the average one of its type, or it is encoded.
 
     Raises:
-        UserError: no such version, task, file or column; ids are unknown; ``target`` is a folder
-            of something else.
+        UserError: no such version, task, file or column; ids are unknown; the version cannot
+            encode, or not from these data; ``target`` is a folder of something else.
     """
     number = int(resolved(tracking, read_log(tracking, model), version).version)
     bundle = load_version(tracking, model, number)
@@ -98,23 +116,31 @@ def score_file(
         raise UserError(f"task {task!r}: none of {model} version {number}, which has {has}")
     if not source.is_file():
         raise UserError(f"{source}: no such file")
+    encoding = unknown if isinstance(unknown, Encoding) else None
+    if encoding and bundle.inductive is None:
+        reason = bundle.contents.transductive or "it was registered before any could; do it again"
+        raise UserError(
+            f"{model} version {number} cannot encode new nodes: {reason}, or let such nodes count "
+            "as the average with --unknown average"
+        )
     question = Question(
         model=model,
         asked=str(version),
         version=number,
         bundle_digest=bundle.digest,
         task=task,
-        unknown=unknown,
+        unknown="encode" if isinstance(unknown, Encoding) else unknown,
         source_digest=sha256_of_file(source),
+        data_digest=encoding.digest if encoding else None,
     )
     if (answer := _answer(target, question)) is not None:
         return answer
     with new_folder(target) as scratch:
-        rows, lost = _write_scores(bundle, question, source, scratch / SCORES)
-        record = {"question": question.model_dump(), "rows": rows, "unknown_rows": lost}
+        rows, unknown_rows = _write_scores(bundle, encoding, question, source, scratch / SCORES)
+        record = {"question": question.record(), "rows": rows, "unknown_rows": unknown_rows}
         write_json(scratch / RECORD, record)
         write_manifest(scratch)
-    return Scored(target, question, rows, lost, fresh=True)
+    return Scored(target, question, rows, unknown_rows, fresh=True)
 
 
 def _answer(target: Path, question: Question) -> Scored | None:
@@ -124,7 +150,7 @@ def _answer(target: Path, question: Question) -> Scored | None:
     if not (target / RECORD).is_file() or not (target / MANIFEST).is_file():
         raise UserError(f"{target}: there already, and no folder of scores; name another")
     record = read_json(target / RECORD)
-    if record["question"] != question.model_dump():
+    if record["question"] != question.record():
         return None
     try:
         verified_digest(target)
@@ -134,18 +160,20 @@ def _answer(target: Path, question: Question) -> Scored | None:
 
 
 def _write_scores(
-    bundle: Bundle, question: Question, source: Path, target: Path
+    bundle: Bundle, encoding: Encoding | None, question: Question, source: Path, target: Path
 ) -> tuple[int, int]:
     """Write the scores; return the number of rows and of those with an unknown node."""
     import pyarrow.parquet as pq
 
-    rows, lost, first, writer = 0, 0, None, None
+    wide = bundle if encoding is None else encoding.extended(bundle, question.task)
+    rows, unknown, lost, first, writer = 0, 0, 0, None, None
     try:
         for batch in _batches(source, id_columns(bundle.contents.tasks[question.task].entity)):
-            scored, known = _scored(bundle, question.task, batch)
-            if not known.all() and first is None:
-                first = rows + int(np.argmin(known))
-            rows, lost = rows + len(known), lost + int((~known).sum())
+            scored, known, there = _scored(bundle, wide, question.task, batch)
+            if not there.all() and first is None:
+                first = rows + int(np.argmin(there))
+            rows, lost = rows + len(there), lost + int((~there).sum())
+            unknown += int((~known).sum())
             writer = writer or pq.ParquetWriter(target, scored.schema, compression="zstd")
             writer.write_table(scored)
     finally:
@@ -153,13 +181,19 @@ def _write_scores(
             writer.close()
     if not rows:
         raise UserError(f"{source}: no row; there is nothing to score")
-    if lost and question.unknown == "refuse":
-        raise UserError(
-            f"{source}: {lost} of {rows} rows have a node that {question.model} version "
-            f"{question.version} does not know, the first is row {first}; leave them out, or let "
-            "such nodes count as the average with --unknown average"
+    if lost and question.unknown != "average":
+        who = f"{question.model} version {question.version}"
+        who = f"neither {who} nor {encoding.data} knows" if encoding else f"{who} does not know"
+        other = (
+            f"add the nodes to {encoding.data / 'nodes'}"
+            if encoding
+            else "let such nodes count as the average with --unknown average"
         )
-    return rows, lost
+        raise UserError(
+            f"{source}: {lost} of {rows} rows have a node that {who}, the first is row {first}; "
+            f"leave them out, or {other}"
+        )
+    return rows, unknown
 
 
 def _batches(source: Path, columns: tuple[str, ...]) -> Iterator["pa.Table"]:
@@ -178,13 +212,19 @@ def _batches(source: Path, columns: tuple[str, ...]) -> Iterator["pa.Table"]:
             yield pa.Table.from_batches([batch])
 
 
-def _scored(bundle: Bundle, task: str, batch: "pa.Table") -> "tuple[pa.Table, np.ndarray]":
-    """The batch with its scores, and which of its rows [n] the model knows."""
+def _scored(
+    bundle: Bundle, wide: Bundle, task: str, batch: "pa.Table"
+) -> "tuple[pa.Table, np.ndarray, np.ndarray]":
+    """The batch with its scores by ``wide``, and which of its rows [n] each bundle knows."""
     import pyarrow as pa
 
     frame: pd.DataFrame = batch.to_pandas(integer_object_nulls=True)
-    known = np.all([rows >= 0 for rows in entity_rows(bundle, task, frame)], axis=0)
-    scores: Any = task_scores(bundle, task, frame, "average")
+    known, there = (
+        np.all([rows >= 0 for rows in entity_rows(which, task, frame)], axis=0)
+        for which in (bundle, wide)
+    )
+    scores: Any = task_scores(wide, task, frame, "average")
     column = pa.array(list(scores) if scores.ndim == 2 else scores)
     name = score_column(bundle.contents.tasks[task].kind)
-    return batch.append_column(name, column).append_column("known", pa.array(known)), known
+    scored = batch.append_column(name, column).append_column("known", pa.array(known))
+    return scored, known, there

@@ -9,9 +9,12 @@
     ids/<type>.parquet        id: the external id of each row
     trained_on.safetensors    <task>: identities of its training entities, sorted [m]
     examples.json             a few entities with the scores that training computed for them
+    inductive/                what encoding further nodes needs besides, if that is possible:
+                              weights.safetensors, graph.json (its meta), encoders.json
     manifest.json
 
-Serving needs numpy, polars and safetensors; neither torch nor the graph.
+Serving needs numpy, polars and safetensors; neither torch nor the graph. What is in inductive/ is
+carried here and used by :mod:`counterpoint.stages.encoding`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +39,7 @@ from counterpoint.files import (
 from counterpoint.registry.id_index import IdIndex
 
 CONTENTS, EMBEDDINGS, EXAMPLES = "bundle.json", "embeddings.safetensors", "examples.json"
-TRAINED_ON = "trained_on.safetensors"
+TRAINED_ON, INDUCTIVE = "trained_on.safetensors", "inductive"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,19 @@ class LinearHead:
         return has_classes(self.kind) or shape[1] == 1
 
 
+@dataclass(frozen=True)
+class Inductive:
+    """What encoding nodes needs beside the configuration of the cell.
+
+    ``weights`` of the model by name; ``graph``, the meta of the graph that it was trained on, and
+    ``encoders`` of its features as JSON values.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    graph: Mapping[str, Any]
+    encoders: Mapping[str, Any]
+
+
 class TaskContents(Strict):
     """A task of the bundle; its probability is the head's times that of ``condition``, if any."""
 
@@ -114,13 +130,14 @@ class TaskContents(Strict):
 
 
 class Contents(Strict):
-    """The whole of ``bundle.json``."""
+    """The whole of ``bundle.json``; ``transductive`` says why there is no folder ``inductive``."""
 
     version: Literal[2] = 2  # of 1 the identities were mixed otherwise
     graph_digest: str
     model_digest: str
     config: dict[str, Any]
     tasks: dict[Name, TaskContents]
+    transductive: str | None = None
 
     @property
     def node_types(self) -> tuple[str, ...]:
@@ -132,7 +149,8 @@ class Contents(Strict):
 class Bundle:
     """A bundle in memory; ``digest`` is its manifest's, ``tensors`` are named as in the file.
 
-    ``trained_on`` holds identities (:mod:`counterpoint.registry.identity`) by task.
+    ``trained_on`` holds identities (:mod:`counterpoint.registry.identity`) by task. Without
+    ``inductive`` nodes that are not in the bundle cannot be encoded.
     """
 
     digest: str
@@ -141,6 +159,7 @@ class Bundle:
     ids: Mapping[str, IdIndex]
     examples: Sequence[Mapping[str, Any]]
     trained_on: Mapping[str, np.ndarray]
+    inductive: Inductive | None = None
 
 
 def write_bundle(
@@ -150,6 +169,7 @@ def write_bundle(
     examples: Sequence[Mapping[str, Any]],
     *,
     trained_on: Mapping[str, np.ndarray],
+    inductive: Inductive | str,
     graph_digest: str,
     model_digest: str,
     config: Mapping[str, Any],
@@ -164,6 +184,7 @@ def write_bundle(
             score (a number, or C of them) as training computed it, for registration to compare.
         trained_on: per task the identities [m] of its training entities, sorted: a later test
             set must not hold them where this model is compared on it.
+        inductive: what encoding further nodes needs, or why they cannot be encoded.
         graph_digest: digest of the graph store behind the representations.
         model_digest: digest of the weights.
         config: the resolved configuration of the cell.
@@ -184,6 +205,7 @@ def write_bundle(
             )
             for task, head in heads.items()
         },
+        transductive=inductive if isinstance(inductive, str) else None,
     )
     if lacking := set(heads) - {example["task"] for example in examples}:
         raise ValueError(f"no example for the tasks {sorted(lacking)}")
@@ -198,6 +220,8 @@ def write_bundle(
             if frame["id"].is_duplicated().any():
                 raise ValueError(f"an id of node type {name!r} is there twice")
             frame.write_parquet(scratch / "ids" / f"{name}.parquet")
+        if isinstance(inductive, Inductive):
+            _write_inductive(scratch / INDUCTIVE, inductive)
         return write_manifest(scratch)
 
 
@@ -220,7 +244,24 @@ def read_bundle(folder: Path) -> Bundle:
     }
     tensors = read_tensors(folder / EMBEDDINGS)
     trained_on = read_tensors(folder / TRAINED_ON)
-    return Bundle(digest, contents, tensors, ids, read_json(folder / EXAMPLES), trained_on)
+    inductive = _read_inductive(folder / INDUCTIVE) if (folder / INDUCTIVE).is_dir() else None
+    examples = read_json(folder / EXAMPLES)
+    return Bundle(digest, contents, tensors, ids, examples, trained_on, inductive)
+
+
+def _write_inductive(folder: Path, inductive: Inductive) -> None:
+    folder.mkdir()
+    write_tensors(folder / "weights.safetensors", inductive.weights)
+    write_json(folder / "graph.json", inductive.graph)
+    write_json(folder / "encoders.json", inductive.encoders)
+
+
+def _read_inductive(folder: Path) -> Inductive:
+    return Inductive(
+        weights=read_tensors(folder / "weights.safetensors"),
+        graph=read_json(folder / "graph.json"),
+        encoders=read_json(folder / "encoders.json"),
+    )
 
 
 def has_classes(kind: TaskKind) -> bool:

@@ -19,6 +19,13 @@ class IdIndex:
         order = np.argsort(ids, kind="stable")
         return cls(ids[order], order)
 
+    def with_further(self, ids: np.ndarray) -> "IdIndex":
+        """The index with other ids [m], of the same kind, in the rows after ours."""
+        ids = np.concatenate([self.ids, ids.astype(str) if ids.dtype.kind == "O" else ids])
+        order = np.concatenate([self.order, np.arange(len(self.ids), len(ids))])
+        places = np.argsort(ids, kind="stable")
+        return IdIndex(ids[places], order[places])
+
     def rows(self, asked: np.ndarray) -> np.ndarray:
         """Rows [m] of ids [m] of any kind; −1 where there is no such id."""
         wanted, valid = self._comparable(asked)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from counterpoint.data.schema import Task
 from counterpoint.errors import UserError
 from counterpoint.files import sha256_of_file
-from counterpoint.graph.store import GraphStore
+from counterpoint.graph.features import stored_encoders
+from counterpoint.graph.store import GraphMeta, GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Model, Representations, TaskBatch, probabilities
-from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
+from counterpoint.registry.bundle import DotHead, Inductive, LinearHead, write_bundle
 from counterpoint.registry.identity import entity_hashes
 from counterpoint.training.batches import flat_entities
 from counterpoint.training.cell import JOINT, Run
@@ -22,13 +22,14 @@ EXAMPLES = 5  # a task: enough to notice a bundle that does not score what train
 
 
 @torch.no_grad()
-def _head(
-    graph: TrainingGraph, model: Model, representations: Representations, name: str, task: Task
+def head_of(
+    graph: TrainingGraph, model: Model, representations: Representations, name: str
 ) -> DotHead | LinearHead:
-    h, store = representations[name], graph.store
+    """The head of a task on all nodes of a graph, of which the model made ``representations``."""
+    h, task = representations[name], model.tasks[name]
     if not task.is_pair:
         (node_type,) = task.node_types
-        first, count = store.meta.offsets[node_type], store.meta.count(node_type)
+        first, count = graph.meta.offsets[node_type], graph.meta.count(node_type)
         rows = torch.arange(first, first + count)
         batch = TaskBatch(name, graph.view(0), rows, torch.zeros(count))
         logits = model.logits(representations, batch).view(count, -1).numpy()
@@ -87,6 +88,35 @@ def model_digest(run: Run, seed: int) -> str:
     return sha256_of_file(run.path / f"seed-{seed}" / f"{JOINT}.safetensors")
 
 
+def transductive(meta: GraphMeta) -> str | None:
+    """Why nodes that are not in the graph cannot be encoded; None if they can."""
+    bare = [node_type.name for node_type in meta.node_types if not node_type.has_features]
+    if bare:
+        return (
+            f"node type {', '.join(bare)} has no features, and each of its nodes a learned vector "
+            "instead; give it features and train again"
+        )
+    similar = [relation.name for relation in meta.relations if relation.similarity]
+    if similar:
+        return (
+            f"relation {', '.join(similar)} is a similarity, which is made with the training graph "
+            "alone; train without it"
+        )
+    return None
+
+
+def _inductive(store: GraphStore, model: Model) -> Inductive | str:
+    """What encoding further nodes needs, or why they cannot be encoded."""
+    if (reason := transductive(store.meta)) is not None:
+        return reason
+    encoders = stored_encoders(store)
+    return Inductive(
+        weights={name: tensor.numpy() for name, tensor in model.state_dict().items()},
+        graph=store.meta.model_dump(mode="json"),
+        encoders={name: encoder.model_dump(mode="json") for name, encoder in encoders.items()},
+    )
+
+
 def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
     """Write the bundle of one seed's joint model, computed on full neighbourhoods on the CPU.
 
@@ -102,10 +132,11 @@ def write_served(store: GraphStore, run: Run, seed: int, target: Path) -> None:
     ]
     write_bundle(
         target,
-        {name: _head(graph, model, representations, name, t) for name, t in tasks.items()},
+        {name: head_of(graph, model, representations, name) for name in tasks},
         ids,
         examples,
         trained_on={name: trained_rows(store, name, ids) for name in tasks},
+        inductive=_inductive(store, model),
         graph_digest=store.digest,
         model_digest=model_digest(run, seed),
         config=run.config,

@@ -207,6 +207,20 @@ def _write_readings(path: Path, readings: list[dict[str, Any]], meta: GraphMeta)
     pl.DataFrame(rows).write_parquet(path)
 
 
+def configured_model(config: Mapping[str, Any], meta: GraphMeta, fit: str = JOINT) -> Model:
+    """A model with fresh parameters, as a run directory's ``config.json`` says."""
+    cell = Cell.model_validate(config["cell"])
+    settings = TrainSettings.model_validate(config["settings"][fit])
+    return make_model(
+        cell.architecture,
+        cell.encoder,
+        meta,
+        fits_of(cell, meta.trained)[fit],
+        settings.encoder,
+        settings.sharing,
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run directory, verified."""
@@ -224,15 +238,7 @@ class Run:
 
     def model(self, store: GraphStore, seed: int, fit: str = JOINT) -> Model:
         """The model of one seed, with its weights; ``fit`` names the task of a twin."""
-        settings = TrainSettings.model_validate(self.config["settings"][fit])
-        model = make_model(
-            self.cell.architecture,
-            self.cell.encoder,
-            store.meta,
-            fits_of(self.cell, store.meta.trained)[fit],
-            settings.encoder,
-            settings.sharing,
-        )
+        model = configured_model(self.config, store.meta, fit)
         load_parameters(self.path / f"seed-{seed}" / f"{fit}.safetensors", model)
         return model
 
