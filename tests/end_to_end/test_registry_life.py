@@ -245,6 +245,46 @@ def test_scores_of_a_file_are_made_once(counterpoint: Command, work: Path, tmp_p
     assert "task 'like': none of counterpoint version 3, which has click" in err
 
 
+def test_new_nodes_are_scored_from_todays_tables(
+    counterpoint: Command, work: Path, tmp_path: Path
+) -> None:
+    import polars as pl
+
+    today, source = tmp_path / "today", tmp_path / "pairs.parquet"
+    shutil.copytree(work / "data", today)
+    users = pl.read_parquet(today / "nodes" / "user.parquet")
+    items = pl.read_parquet(today / "nodes" / "item.parquet")
+    fresh = users.head(2).with_columns(pl.col("id") + 1_000_000)
+    pl.concat([fresh, users]).write_parquet(today / "nodes" / "user.parquet")
+    clicks = pl.read_parquet(today / "tasks" / "click.parquet")
+    first = clicks.head(1).with_columns(src=fresh["id"][:1], dst=items["id"][:1], label=1)
+    pl.concat([clicks, first.select(clicks.columns).cast(clicks.schema)]).write_parquet(
+        today / "tasks" / "click.parquet"
+    )
+    asked = [*users["id"][:2], *fresh["id"]]
+    pl.DataFrame({"src": asked, "dst": [int(items["id"][5])] * 4}).write_parquet(source)
+    command = ("score", "3", "--task", "conversion", "--from", str(source), "--to")
+    encode = ("--unknown", "encode", "--data")
+    code, out, err = counterpoint(*command, str(tmp_path / "out"), *encode, str(today), "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    assert (said["rows"], said["unknown_rows"], said["unknown"]) == (4, 2, "encode")
+    table = pl.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert table["known"].to_list() == [True, True, False, False]
+    assert table["probability"].n_unique() == 4
+    code, out, _ = counterpoint(*command, str(tmp_path / "out"), *encode, str(today), "--json")
+    assert (code, json.loads(out)["fresh"]) == (0, False)
+    code, _, err = counterpoint(*command, str(tmp_path / "no"), *encode, str(work / "data"))
+    assert code == 2
+    assert "2 of 4 rows have a node that neither counterpoint version 3 nor" in err
+    assert "knows, the first is row 2; leave them out, or add the nodes to" in err
+    code, out, _ = counterpoint(*command, str(tmp_path / "average"), "--unknown", "average")
+    assert code == 0
+    average = pl.read_parquet(tmp_path / "average" / "scores.parquet")["probability"]
+    assert average[:2].equals(table["probability"][:2])
+    assert average[2] == average[3] != table["probability"][2]
+
+
 def test_monitor_is_silent_on_the_same_data_and_names_what_drifted(
     counterpoint: Command, work: Path, tmp_path: Path
 ) -> None:
