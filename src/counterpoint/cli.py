@@ -236,7 +236,7 @@ def score(
     question = scored.question
     if as_json:
         counts = {"rows": scored.rows, "unknown_rows": scored.unknown_rows, "fresh": scored.fresh}
-        print_json({**question.model_dump(), **counts, "folder": str(target)})
+        print_json({**question.record(), **counts, "folder": str(target)})
         return
     made = "is made" if scored.fresh else "was there already"
     print(

@@ -118,11 +118,7 @@ def score_file(
         raise UserError(f"{source}: no such file")
     encoding = unknown if isinstance(unknown, Encoding) else None
     if encoding and bundle.inductive is None:
-        reason = bundle.contents.transductive or "it was registered before any could; do it again"
-        raise UserError(
-            f"{model} version {number} cannot encode new nodes: {reason}, or let such nodes count "
-            "as the average with --unknown average"
-        )
+        raise UserError(f"{model} version {number} cannot encode new nodes: {_why_not(bundle)}")
     question = Question(
         model=model,
         asked=str(version),
@@ -141,6 +137,11 @@ def score_file(
         write_json(scratch / RECORD, record)
         write_manifest(scratch)
     return Scored(target, question, rows, unknown_rows, fresh=True)
+
+
+def _why_not(bundle: Bundle) -> str:
+    reason = bundle.contents.transductive or "it was registered before any could; do it again"
+    return f"{reason}, or let such nodes count as the average with --unknown average"
 
 
 def _answer(target: Path, question: Question) -> Scored | None:
@@ -182,18 +183,21 @@ def _write_scores(
     if not rows:
         raise UserError(f"{source}: no row; there is nothing to score")
     if lost and question.unknown != "average":
-        who = f"{question.model} version {question.version}"
-        who = f"neither {who} nor {encoding.data} knows" if encoding else f"{who} does not know"
-        other = (
-            f"add the nodes to {encoding.data / 'nodes'}"
-            if encoding
-            else "let such nodes count as the average with --unknown average"
-        )
+        who, way_out = _refusal(question, encoding)
         raise UserError(
             f"{source}: {lost} of {rows} rows have a node that {who}, the first is row {first}; "
-            f"leave them out, or {other}"
+            f"leave them out, or {way_out}"
         )
     return rows, unknown
+
+
+def _refusal(question: Question, encoding: Encoding | None) -> tuple[str, str]:
+    """Who does not know a node, and what one can do but leave it out."""
+    version = f"{question.model} version {question.version}"
+    if encoding is None:
+        advice = "let such nodes count as the average with --unknown average"
+        return f"{version} does not know", advice
+    return f"neither {version} nor {encoding.data} knows", f"add the nodes to {encoding.data}/nodes"
 
 
 def _batches(source: Path, columns: tuple[str, ...]) -> Iterator["pa.Table"]:
