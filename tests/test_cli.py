@@ -200,3 +200,11 @@ def test_new_nodes_are_encoded_from_a_folder_of_today(
     assert said.count("\n") == 1
     assert line in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_without_a_value_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--local", "--set", "promote", "--set", "a=b=c")
+    assert called(monkeypatch, "pipeline", "run", *options) == 2
+    assert "--set promote: no value; write name=value" in capsys.readouterr().err

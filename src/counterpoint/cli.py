@@ -100,8 +100,9 @@ def data_add(folder: Folder) -> None:
     place = path_in_repository(folder.resolve())
     pointer = add(folder.resolve())
     digest = content_digest(folder)
+    written = [os.path.relpath(path) for path in (pointer, pointer.with_name(".gitignore"))]
     print(
-        f"{folder} is under DVC. Next: git add {pointer.name} .gitignore, commit, dvc push.\n"
+        f"{folder} is under DVC. Next: git add {' '.join(written)}, commit, dvc push.\n"
         f"In params.yaml, with your repository's address and the commit:\n"
         f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {place}\n"
         f"  digest: {digest}"

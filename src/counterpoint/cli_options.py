@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from counterpoint.errors import UserError
+
 if TYPE_CHECKING:
     from counterpoint.registry.tracking import Tracking
 
@@ -40,4 +42,6 @@ def graph_of(graph: Path | None, work: Path) -> Path | None:
 
 def named_values(settings: list[str] | None) -> dict[str, str]:
     """Name to value of every name=value."""
-    return {name: value for name, _, value in (text.partition("=") for text in settings or [])}
+    if wrong := [text for text in settings or [] if "=" not in text]:
+        raise UserError(*(f"--set {text}: no value; write name=value" for text in wrong))
+    return dict(text.split("=", 1) for text in settings or [])
