@@ -116,16 +116,20 @@ def run_workers(call: StageCall, number: int) -> None:
         ]
         # -m puts the current folder before the standard library
         environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        # what the workers print goes to the pipe; without a reader, as of a run that was killed,
-        # their next line ends them
         with (
             (folder / LOG).open("w") as log,
             subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
             ) as torchrun,
         ):
-            for line in torchrun.stdout or ():
-                call.report(line.rstrip())
+            assert torchrun.stdout is not None
+            try:
+                for line in torchrun.stdout:
+                    call.report(line.rstrip())
+            finally:
+                # the next line of a worker without a reader ends it, also where this is killed
+                torchrun.stdout.close()
+                torchrun.wait()
         if torchrun.returncode:
             raise _failure(folder)
 
