@@ -1,11 +1,13 @@
-"""What a process of torchrun is told, and what it refuses. tests/end_to_end/test_workers.py runs some."""
+"""What a process of torchrun is told and refuses; end_to_end/test_workers.py runs some."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.graph.views import TrainingGraph
+from counterpoint.stages import torchrun
 from counterpoint.stages import train as stage
 from counterpoint.stages.params import Params
 from counterpoint.stages.runner import run_stage
@@ -47,7 +49,9 @@ def test_workers_are_asked_for_by_the_environment(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("stated", ["0", "-2", "two", "1.5", ""])
-def test_a_wrong_number_of_workers_is_one_line(monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
+def test_a_wrong_number_of_workers_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
     monkeypatch.setenv(WORKERS, stated)
     with pytest.raises(UserError, match=f"COUNTERPOINT_WORKERS: '{stated}' is no number"):
         workers_asked()
@@ -56,6 +60,17 @@ def test_a_wrong_number_of_workers_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 def test_a_stage_for_one_process_is_refused_to_several(in_torchrun: None, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="evaluate: a stage for one process"):
         run_stage(stage_named("evaluate"), None, PARAMS, tmp_path, print)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_first_worker_makes_the_output(
+    in_torchrun: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchrun, "joined", lambda worker: nullcontext())
+    told = tmp_path / ".out.first"
+    monkeypatch.setattr(torchrun, "_folder_of_the_first", lambda folder: told)
+    with torchrun.shared_folder(tmp_path / "out") as folder:
+        assert folder == told
     assert not list(tmp_path.iterdir())
 
 

@@ -8,9 +8,10 @@ import pytest
 from counterpoint.errors import UserError
 from counterpoint.files import file_digests, new_folder
 from counterpoint.graph.views import TrainingGraph
+from counterpoint.training import workers
 from counterpoint.training.cell import READINGS, CellTrainer, open_run
 from counterpoint.training.settings import TrainSettings, cell_named
-from counterpoint.training.workers import merge_runs
+from counterpoint.training.workers import merge_runs, train_share
 
 SEEDS = (7, 0, 12)
 SETTINGS = TrainSettings.model_validate(
@@ -50,7 +51,7 @@ def trained(
 
 @pytest.mark.parametrize(
     ("cell", "readings"),
-    [("inline-gat-fixed", True), ("single_task-gcn-fixed", False)],
+    [("single_task-gat-fixed", True), ("shared_bottom-gcn-fixed", False)],
 )
 def test_the_merged_run_has_the_bytes_of_one_process(
     market_graph: TrainingGraph, tmp_path: Path, cell: str, readings: bool
@@ -68,6 +69,28 @@ def test_the_merged_run_has_the_bytes_of_one_process(
     assert run.seeds == SEEDS
     assert (whole / READINGS).is_file() == readings
     assert not [path for path in target.iterdir() if path.name.startswith(".")]
+
+
+def test_each_worker_searches_as_one_process_does_and_the_first_merges(
+    market_graph: TrainingGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers one after the other, the first one last; a fourth has no seed."""
+    cell = "shared_bottom-mlp-fixed"
+    whole = trained(market_graph, cell, SEEDS, tmp_path / "whole")
+    target = tmp_path / "target"
+    target.mkdir()
+    trainer = CellTrainer(
+        market_graph.store, cell_named(cell), SEEDS, SETTINGS, target, None, lambda line: None
+    )
+    monkeypatch.setattr(workers.distributed, "barrier", lambda: None)
+    for rank in (1, 2, 3):
+        train_share(trainer, rank, world=4)
+    parts = [target / ".worker-1", target / ".worker-2"]
+    assert sorted(target.iterdir()) == parts
+    for part in parts:
+        assert (part / "search.json").read_bytes() == (whole / "search.json").read_bytes()
+    train_share(trainer, 0, world=4)
+    assert file_digests(target) == file_digests(whole)
 
 
 def test_other_settings_and_a_changed_part_are_refused(

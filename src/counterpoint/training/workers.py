@@ -43,9 +43,7 @@ def train_share(trainer: CellTrainer, rank: int, world: int) -> None:
     parts = [trainer.target / f".worker-{number}" for number in range(world)]
     if seeds := trainer.seeds[rank::world]:
         parts[rank].mkdir()
-        replace(
-            trainer, seeds=seeds, target=parts[rank], search_seed=trainer.seeds[0]
-        ).run()
+        replace(trainer, seeds=seeds, target=parts[rank], search_seed=trainer.seeds[0]).run()
     distributed.barrier()
     if rank == 0:
         merge_runs(parts[: len(trainer.seeds)], trainer.seeds, trainer.target)
