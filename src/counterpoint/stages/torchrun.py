@@ -135,8 +135,8 @@ def run_workers(call: StageCall, number: int) -> None:
 
 
 def _failure(folder: Path) -> Exception:
-    for told in sorted(folder.glob("fault-*.json")):
-        return UserError(*read_json(told))
+    if told := sorted(folder.glob("fault-*.json")):
+        return UserError(*read_json(told[0]))
     failure = RuntimeError("a worker failed")
     failure.add_note((folder / LOG).read_text())
     return failure
