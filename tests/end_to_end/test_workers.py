@@ -68,7 +68,8 @@ def test_torchrun_around_the_command_line_with_more_workers_than_seeds(work: Pat
     one = component(cell, work / "graph", work / "one", given)
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     command = ("stage", "train", "--cell", cell, "--params", str(params), "--work", str(work))
-    run(*torchrun, "--nproc-per-node", "3", "-m", "counterpoint.cli", *command, cwd=work)
+    options = ("--nproc-per-node", "3", "--log-dir", str(work.parent / "logs"))
+    run(*torchrun, *options, "-m", "counterpoint.cli", *command, cwd=work)
     assert file_digests(work / "runs" / cell) == file_digests(one)
     assert {path.name for path in (work / "runs").iterdir()} == {cell}
 
