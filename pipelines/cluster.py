@@ -6,6 +6,7 @@ from kfp import kubernetes
 
 from counterpoint.stages.kfp import IMAGE_USER
 from counterpoint.stages.table import Stage
+from counterpoint.stages.torchrun import WORKERS
 
 RETRIES = 2
 HOURS = {"train": 24, "pretrain": 24}  # a pod's deadline; 2 for the others
@@ -15,17 +16,20 @@ MLFLOW_SECRET = "counterpoint-mlflow"
 STORAGE_SECRET = "counterpoint-storage"
 
 
-def configure_stage(task: Any, stage: Stage, gpus: int) -> None:
+def configure_stage(task: Any, stage: Stage, gpus: int, workers: int) -> None:
     """Set what the cluster must know of a stage's task.
 
     Args:
         task: of the pipeline.
         stage: of the table.
         gpus: accelerators for each task of a stage that profits from one.
+        workers: processes that share out the seeds of a cell.
     """
     configure(task, cache=stage.cache, hours=HOURS.get(stage.name, 2))
     if stage.gpu and gpus:
         _accelerate(task, gpus)
+    if stage.each and workers > 1:
+        task.set_env_variable(WORKERS, str(workers))
     if stage.name == "register":
         give_tracking(task)
     if stage.name == "ingest":

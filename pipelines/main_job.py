@@ -23,8 +23,8 @@ def _promote_if_asked(artifacts: Artifacts, params: dict[str, Any]) -> None:
         promotion(artifacts, register.outputs["version"], expected, params)
 
 
-def main_job(gpus: int = 0) -> Any:
-    """The pipeline, with so many accelerators for each task that trains."""
+def main_job(gpus: int = 0, workers: int = 1) -> Any:
+    """The pipeline, with so many accelerators for each task that trains, and workers a cell."""
 
     @dsl.pipeline(
         name="counterpoint-main-job",
@@ -54,6 +54,6 @@ def main_job(gpus: int = 0) -> Any:
     ) -> None:
         params = dict(locals())  # the arguments; nothing else has a name yet
         with dsl.ExitHandler(on_exit(register), name="job"):
-            _promote_if_asked(wire(STAGES, params, gpus), params)
+            _promote_if_asked(wire(STAGES, params, gpus, workers), params)
 
     return pipeline

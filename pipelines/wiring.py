@@ -19,7 +19,9 @@ TODAY = tuple(map(stage_named, ("ingest", "validate", "build_graph")))
 Artifacts = dict[str, tuple[Any, str]]  # by name, the task and its output
 
 
-def wire(stages: Sequence[Stage], params: dict[str, Any], gpus: int = 0) -> Artifacts:
+def wire(
+    stages: Sequence[Stage], params: dict[str, Any], gpus: int = 0, workers: int = 1
+) -> Artifacts:
     """Wire the stages one after the other, one flat loop over the grid; return what they make."""
     artifacts: Artifacts = {}
     for stage in stages:
@@ -28,9 +30,10 @@ def wire(stages: Sequence[Stage], params: dict[str, Any], gpus: int = 0) -> Arti
             digests = {name: arguments.pop(name) for name in _digests(stage)}
             with dsl.ParallelFor(_plan(params["grid"], digests).output) as item:
                 of_item = {name: getattr(item, name) for name in ("cell", *digests)}
-                task = _task(stage, {**arguments, **of_item}, gpus)
+                task = _task(stage, {**arguments, **of_item})
         else:
-            task = _task(stage, arguments, gpus)
+            task = _task(stage, arguments)
+        configure_stage(task, stage, gpus, workers)
         artifacts[stage.output] = task, _output_name(stage)
     return artifacts
 
@@ -112,8 +115,7 @@ def _plan(grid: Any, digests: dict[str, Any]) -> Any:
     return task
 
 
-def _task(stage: Stage, arguments: dict[str, Any], gpus: int) -> Any:
+def _task(stage: Stage, arguments: dict[str, Any]) -> Any:
     task = _component(stage)(**arguments)
     task.set_display_name(stage.name.replace("_", " "))
-    configure_stage(task, stage, gpus)
     return task

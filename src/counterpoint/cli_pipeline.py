@@ -19,15 +19,21 @@ def pipeline_dvc() -> None:
     print(dvc_yaml(), end="")
 
 
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes that share out the seeds of a cell, in its pod.")
+]
+
+
 @pipeline_app.command("compile")
 def pipeline_compile(
     output: Annotated[Path, typer.Option(help="Folder for the YAML.")] = Path("pipelines"),
+    workers: Workers = 1,
 ) -> None:
     """Compile the KFP pipelines of this checkout, the main job without and with a GPU."""
     from counterpoint.stages.kfp import COMPILED, compile_pipeline, pipeline_named
 
     for file, (name, gpus) in COMPILED.items():
-        compile_pipeline(pipeline_named(Path.cwd(), name, gpus), output / file)
+        compile_pipeline(pipeline_named(Path.cwd(), name, gpus, workers), output / file)
         print(f"{output / file} is compiled.")
 
 
@@ -68,6 +74,7 @@ Gpus = Annotated[int, typer.Option(min=0, help="Accelerators for each task that 
 def pipeline_submit(
     params: ParamsFile = Path("params.yaml"),
     gpus: Gpus = 0,
+    workers: Workers = 1,
     pipeline: Pipeline = "main_job",
     settings: Settings = None,
 ) -> None:
@@ -75,7 +82,8 @@ def pipeline_submit(
     from counterpoint.stages.kfp_cluster import submit
     from counterpoint.stages.params_file import read_params
 
-    run_id = submit(Path.cwd(), read_params(params), gpus, pipeline, named_values(settings))
+    chosen = (gpus, pipeline, named_values(settings), workers)
+    run_id = submit(Path.cwd(), read_params(params), *chosen)
     print(f"run {run_id} is submitted. Next: counterpoint pipeline status {run_id}")
 
 
@@ -87,6 +95,7 @@ def pipeline_schedule(
     cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
     params: ParamsFile = Path("params.yaml"),
     gpus: Gpus = 0,
+    workers: Workers = 1,
     pipeline: Pipeline = "main_job",
     settings: Settings = None,
 ) -> None:
@@ -94,7 +103,7 @@ def pipeline_schedule(
     from counterpoint.stages.kfp_cluster import schedule
     from counterpoint.stages.params_file import read_params
 
-    chosen = (gpus, pipeline, named_values(settings))
+    chosen = (gpus, pipeline, named_values(settings), workers)
     made = schedule(Path.cwd(), read_params(params), name, cron, *chosen)
     print(f"recurring run {made} is made.")
 

@@ -140,6 +140,21 @@ def test_submit_asks_for_the_accelerators_it_is_told_to(
     assert asks == wanted
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_submit_gives_the_workers_to_who_trains_a_cell(
+    cluster: Cluster, pinned: None, workers: int
+) -> None:
+    kfp_cluster.submit(ROOT, PARAMS, workers=workers)
+    spec = cluster.sent("/runs")["pipeline_spec"]["pipeline_spec"]
+    given = {
+        name: found["container"].get("env")
+        for name, found in spec["deploymentSpec"]["executors"].items()
+    }
+    wanted = [{"name": "COUNTERPOINT_WORKERS", "value": "3"}] if workers == 3 else None
+    assert given.pop("exec-train") == wanted
+    assert set(given.values()) == {None}
+
+
 def test_submit_leaves_every_tasks_caching_as_compiled(cluster: Cluster, pinned: None) -> None:
     kfp_cluster.submit(ROOT, PARAMS)
     spec = cluster.sent("/runs")["pipeline_spec"]["pipeline_spec"]

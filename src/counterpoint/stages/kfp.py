@@ -18,7 +18,7 @@ COMPILED = {f"{name}.yaml": (name, 0) for name in PIPELINES} | {"main_job_gpu.ya
 IMAGE_USER = 65532
 
 
-def pipeline_named(checkout: Path, name: str, gpus: int = 0) -> Any:
+def pipeline_named(checkout: Path, name: str, gpus: int = 0, workers: int = 1) -> Any:
     """A pipeline of the checkout: components/ and pipelines/ are no part of the package."""
     if name not in PIPELINES:
         raise UserError(f"no pipeline {name!r}; there are {', '.join(PIPELINES)}")
@@ -27,7 +27,7 @@ def pipeline_named(checkout: Path, name: str, gpus: int = 0) -> Any:
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
     found = getattr(import_module(f"pipelines.{name}"), name)
-    return found(gpus) if name == MAIN_JOB else found
+    return found(gpus, workers) if name == MAIN_JOB else found
 
 
 def compile_pipeline(pipeline: Any, target: Path) -> None:

@@ -28,6 +28,7 @@ def submit(
     gpus: int = 0,
     pipeline: str = MAIN_JOB,
     settings: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> str:
     """Start a run and return its id; each task's own setting says whether it may be cached.
 
@@ -37,12 +38,13 @@ def submit(
         gpus: accelerators for each task that trains.
         pipeline: its name.
         settings: its parameters that params.yaml does not have.
+        workers: processes that share out the seeds of a cell.
 
     Raises:
         UserError: the images have no digest, the parameters name something of this machine, no
             such pipeline, wrong settings, or no cluster answers.
     """
-    found = pipeline_named(checkout, pipeline, gpus)
+    found = pipeline_named(checkout, pipeline, gpus, workers)
     arguments = _arguments(found, params, settings or {})
     with _compiled(found) as package, _answers():
         result = _client().create_run_from_pipeline_package(
@@ -62,12 +64,13 @@ def schedule(
     gpus: int = 0,
     pipeline: str = MAIN_JOB,
     settings: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> str:
     """Start a run at every time that ``cron`` names (six fields, seconds first); return its id.
 
     One run at a time, and none for times that were missed. The rest is as for :func:`submit`.
     """
-    found = pipeline_named(checkout, pipeline, gpus)
+    found = pipeline_named(checkout, pipeline, gpus, workers)
     arguments = _arguments(found, params, settings or {})
     with _compiled(found) as package, _answers():
         client = _client()

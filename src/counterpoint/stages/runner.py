@@ -7,7 +7,6 @@ from counterpoint.errors import UserError
 from counterpoint.files import (
     MANIFEST,
     json_text,
-    new_folder,
     read_json,
     sha256_of_text,
     verified_digest,
@@ -16,6 +15,7 @@ from counterpoint.files import (
 from counterpoint.stages.params import Params
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES, Stage, StageCall
+from counterpoint.stages.torchrun import shared_folder, this_worker
 from counterpoint.stages.validation_gate import require_passed
 
 
@@ -61,7 +61,9 @@ def run_stage(
     """
     output = stage.output_path(work, cell)
     name = stage.name if cell is None else f"{stage.name}-{cell}"
-    with new_folder(output) as scratch:
+    if this_worker().world > 1 and not stage.each:
+        raise UserError(f"{stage.name}: a stage for one process; torchrun is for train")
+    with shared_folder(output) as scratch:
         stage.function(
             StageCall(
                 inputs={artifact: work / artifact for artifact in stage.inputs},

@@ -1,13 +1,16 @@
-"""Train: one cell of the grid, all seeds in one process."""
+"""Train: one cell of the grid, all seeds in one process, or by workers that share them out."""
 
+import shutil
 from typing import Any
 
 from counterpoint.errors import UserError
 from counterpoint.graph.store import open_store
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import StageCall
+from counterpoint.stages.torchrun import run_workers, this_worker, workers_asked
 from counterpoint.training.cell import CellTrainer
 from counterpoint.training.settings import Cell, TrainSettings, cell_named
+from counterpoint.training.workers import train_share
 
 # what a variant may change: anything else would give it a budget or an encoder that its twin lacks
 OF_A_VARIANT = ("sharing", "weighting", "auxiliaries")
@@ -53,9 +56,12 @@ def train(call: StageCall) -> None:
         raise UserError("train needs a cell: architecture-encoder-weighting[-variant]")
     cell = cell_named(call.cell)
     settings = train_settings(call.params, cell)
-    store = open_store(call.inputs["graph"])
-    CellTrainer(
-        store=store,
+    asked = min(workers_asked(), len(call.params.seeds))
+    if asked > 1:
+        run_workers(call, asked)
+        return
+    trainer = CellTrainer(
+        store=open_store(call.inputs["graph"]),
         cell=cell,
         seeds=call.params.seeds,
         settings=settings,
@@ -63,4 +69,11 @@ def train(call: StageCall) -> None:
         scratch=call.scratch,
         report=call.report,
         pretrained=call.inputs.get("pretrained"),
-    ).run()
+    )
+    worker = this_worker()
+    if worker.world == 1:
+        trainer.run()
+    else:
+        train_share(trainer, worker.rank, worker.world)
+    if worker.rank == 0 and call.scratch is not None:
+        shutil.rmtree(call.scratch, ignore_errors=True)

@@ -12,7 +12,6 @@
     manifest.json
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ from counterpoint.training.settings import Cell, TrainSettings
 
 JOINT = "joint"
 HELD_OUT = ("valid", "test")
+HISTORY, READINGS = "history.parquet", "readings.parquet"
 REPORTED = {
     TaskKind.BINARY: ("auc", "ap", "logloss", "calibration_error"),
     TaskKind.MULTICLASS: ("micro_f1", "macro_f1", "logloss"),
@@ -79,6 +79,7 @@ class CellTrainer:
     """Trains the seeds of a cell into ``target``, with checkpoints under ``scratch``.
 
     ``pretrained`` is the folder of trunks to start from; an encoder without one starts afresh.
+    ``search_seed`` is the seed of search trials; None: the first of ``seeds``.
     """
 
     store: GraphStore
@@ -89,6 +90,7 @@ class CellTrainer:
     scratch: Path | None
     report: Report
     pretrained: Path | None = None
+    search_seed: int | None = None
 
     def run(self) -> None:
         """Write the run directory."""
@@ -99,6 +101,7 @@ class CellTrainer:
         trials: dict[str, Any] = {}
         history = []
         readings: list[dict[str, Any]] = []
+        names = [relation.name for relation in self.store.meta.relations]
         for fit_name, tasks in fits_of(self.cell, self.store.meta.trained).items():
             settings, trials[fit_name] = self._searched(graph, fit_name, tasks)
             used[fit_name] = settings.model_dump(mode="json")
@@ -106,7 +109,10 @@ class CellTrainer:
                 fit = self._fit(graph, fit_name, tasks, settings, seed)
                 self._write_fit(graph, fit_name, tasks, seed, fit, metrics)
                 found = layer_readings(fit.model, graph.view(fit.model.depth), tasks)
-                readings += [{"seed": seed, "fit": fit_name, **row} for row in found]
+                readings += [
+                    {"seed": seed, "fit": fit_name, **row, "relation": names[row["relation"]]}
+                    for row in found
+                ]
                 history += [{"seed": seed, "fit": fit_name, **row} for row in fit.history]
                 count = sum(p.numel() for p in fit.model.parameters())
                 metrics.setdefault("parameters", {})[fit_name] = count
@@ -119,19 +125,19 @@ class CellTrainer:
         write_json(self.target / "config.json", config)
         write_json(self.target / "metrics.json", metrics)
         write_json(self.target / "search.json", trials)
-        _write_history(self.target / "history.parquet", history)
+        write_history(self.target / HISTORY, history)
         if readings:
-            _write_readings(self.target / "readings.parquet", readings, self.store.meta)
+            write_readings(self.target / READINGS, readings)
         write_manifest(self.target)
-        if self.scratch is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _searched(
         self, graph: TrainingGraph, fit_name: str, tasks: dict[str, Task]
     ) -> tuple[TrainSettings, list[dict[str, Any]]]:
+        seed = self.seeds[0] if self.search_seed is None else self.search_seed
+
         def score(settings: TrainSettings) -> float:
             self.report(f"{self.cell.name} {fit_name}: search")
-            return self._trainer(graph, tasks, settings, self.seeds[0]).fit().score
+            return self._trainer(graph, tasks, settings, seed).fit().score
 
         return best_trial(self.settings, self.cell, list(tasks), score)
 
@@ -185,7 +191,8 @@ class CellTrainer:
                 found.setdefault(name, {})[split] = _measured(task, parts)
 
 
-def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+def write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    """Write the table of losses, weights, validation and diagnostics."""
     import polars as pl
 
     schema = {
@@ -199,12 +206,11 @@ def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
     pl.DataFrame(history, schema=schema).write_parquet(path)
 
 
-def _write_readings(path: Path, readings: list[dict[str, Any]], meta: GraphMeta) -> None:
+def write_readings(path: Path, readings: list[dict[str, Any]]) -> None:
+    """Write the table of what :func:`layer_readings` found, relations by their names."""
     import polars as pl
 
-    names = [relation.name for relation in meta.relations]
-    rows = [{**row, "relation": names[row["relation"]]} for row in readings]
-    pl.DataFrame(rows).write_parquet(path)
+    pl.DataFrame(readings).write_parquet(path)
 
 
 def configured_model(config: Mapping[str, Any], meta: GraphMeta, fit: str = JOINT) -> Model:
