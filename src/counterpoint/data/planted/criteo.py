@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy.special import expit
+from scipy.special import expit, xlogy
 from scipy.stats import norm, rankdata
 
 from counterpoint.data.planted.config import PlantedConfig
@@ -165,6 +165,10 @@ def _rates(label: npt.NDArray[np.int8], bayes: Reals) -> dict[str, float]:
 
 def _scores(label: npt.NDArray[np.int8], bayes: Reals) -> dict[str, float]:
     """Of the probabilities that the labels were drawn with."""
-    from sklearn.metrics import log_loss, roc_auc_score
-
-    return {"auc": float(roc_auc_score(label, bayes)), "logloss": float(log_loss(label, bayes))}
+    n_positive, n_negative = label.sum(dtype=np.int64), (1 - label).sum(dtype=np.int64)
+    below = rankdata(bayes)[label == 1].sum() - n_positive * (n_positive + 1) / 2
+    loss = xlogy(label, bayes) + xlogy(1 - label, 1 - bayes)
+    return {
+        "auc": float(below / (n_positive * n_negative)),
+        "logloss": -float(loss.mean(dtype=np.float64)),
+    }
