@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoint import __version__
 from counterpoint.errors import UserError
 from counterpoint.registry import served
 from counterpoint.registry.bundle import read_bundle
@@ -22,7 +25,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def logged(tracking, folder):
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    return log_model(tracking, run.info.run_id, "mmoe", folder, read_bundle(folder), None)
+    return log_model(tracking, run.info.run_id, "mmoe", folder, read_bundle(folder))
 
 
 def place(logged) -> Path:
@@ -71,6 +74,29 @@ def test_it_answers_through_mlflow(logged, tracking):
     assert sum(answer[1]) == pytest.approx(1)
 
 
+ALONE = """
+import sys
+import mlflow.pyfunc
+import pandas as pd
+frame = pd.DataFrame({"task": ["click"], "src": ["u1"], "dst": [10]})
+print(mlflow.pyfunc.load_model(sys.argv[1]).predict(frame)["probability"][0])
+assert not {"torch", "dgl", "sklearn"} & set(sys.modules)
+"""
+
+
+def test_a_process_that_scores_imports_no_training_library(logged, tracking, tmp_path):
+    with stored(tracking, logged.model_id) as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", ALONE, str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr
+    assert 0 < float(done.stdout) < 1
+
+
 def test_a_scoring_server_says_what_is_wrong_with_a_request(logged, tracking):
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
@@ -111,7 +137,7 @@ def test_the_signature_says_which_ids_are_asked_for(logged, tracking, tmp_path):
     shown = [example for example in examples(heads()) if example["task"] in pairs]
     folder = make_bundle(tmp_path / "pairs", heads=pairs, examples=shown)
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    alone = log_model(tracking, run.info.run_id, "pairs", folder, read_bundle(folder), None)
+    alone = log_model(tracking, run.info.run_id, "pairs", folder, read_bundle(folder))
     assert inputs(alone) == [
         ("task", "string", True),
         ("src", "string", True),
@@ -141,13 +167,12 @@ def test_ids_beyond_the_integers_of_a_float_are_no_hindrance(tracking, tmp_path)
     ids = {"user": np.asarray(USERS, dtype=object), "item": np.asarray(ITEMS) + big}
     folder = make_bundle(tmp_path / "big", ids=ids, examples=moved)
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    logged = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder), None)
+    logged = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder))
     assert str(logged.status) == "READY"
 
 
 def test_requirements_are_pinned_and_name_no_training_library():
-    given = requirements(Path("/x/counterpoint-0.1.0-py3-none-any.whl"))
-    assert given[-1] == "artifacts/counterpoint-0.1.0-py3-none-any.whl"
-    assert requirements(None)[-1].startswith("counterpoint==")
-    assert all("==" in line for line in given[:-1])
+    given = requirements()
+    assert given[-1] == f"counterpoint=={__version__}"
+    assert all("==" in line for line in given)
     assert not any(line.startswith(("torch", "dgl", "kfp")) for line in given)

@@ -12,17 +12,12 @@ VERDICTS = ("promote", "hold", "reject")
 
 
 class RegistrySettings(Strict):
-    """Where to register.
-
-    ``tracking_uri`` None means ``MLFLOW_TRACKING_URI``, else sqlite in ``work``. ``wheel`` is the
-    product's own wheel, which then travels with the model (:func:`counterpoint.registry.wheel`).
-    """
+    """Where to register; ``tracking_uri`` None: the environment's, else sqlite in ``work``."""
 
     work: Path
     tracking_uri: str | None = None
     experiment: Name = "counterpoint"
     model: Name = "counterpoint"
-    wheel: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,7 @@ def register(record: PipelineRecord, settings: RegistrySettings, target: Path) -
                 "config_digest": sha256_of_file(folders[candidate.cell] / "config.json"),
             }
             run = cells[candidate.cell]
-            versions.append(
-                register_candidate(tracking, settings.model, candidate, run, tags, settings.wheel)
-            )
+            versions.append(register_candidate(tracking, settings.model, candidate, run, tags))
     receipt = Receipt(
         tracking_uri=tracking.public_uri,
         experiment=settings.experiment,

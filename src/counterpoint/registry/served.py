@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 CODE = Path(__file__).with_name("model_from_code.py")
 BUNDLE_PATH = "artifacts/bundle"  # of the bundle inside the model
-_NEEDS = ("mlflow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors")
+_NEEDS = (
+    *("mlflow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors"),
+    "counterpoint",
+)
 _ID_PLACES = {"id": (1, 0), "src": (2, 0), "dst": (2, 1)}  # node types of the entity, place
 
 
 def log_model(
-    tracking: Tracking, run_id: str, name: str, folder: Path, bundle: Bundle, wheel: Path | None
+    tracking: Tracking, run_id: str, name: str, folder: Path, bundle: Bundle
 ) -> "LoggedModel":
     """Log the bundle in ``folder`` under a run, load it back, and compare its scores.
 
@@ -38,7 +41,7 @@ def log_model(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model"
-            _save(model, logged, folder, bundle, wheel)
+            _save(model, logged, folder, bundle)
             client.log_model_artifacts(logged.model_id, str(model))
         _check_scores(tracking, logged, bundle)
     except BaseException:
@@ -47,12 +50,11 @@ def log_model(
     return client.finalize_logged_model(logged.model_id, "READY")
 
 
-def requirements(wheel: Path | None) -> list[str]:
-    """What a scoring server installs; given, because MLflow's inference of them costs 40 s."""
-    ours = f"artifacts/{wheel.name}" if wheel else f"counterpoint=={version('counterpoint')}"
+def requirements() -> list[str]:
+    """What a scoring server needs; given, because MLflow's inference of them costs 40 s."""
     # an image that registers has MLflow's client alone, which is of the same version
     installed = {name: "mlflow-skinny" if name == "mlflow" else name for name in _NEEDS}
-    return [*(f"{name}=={version(found)}" for name, found in installed.items()), ours]
+    return [f"{name}=={version(found)}" for name, found in installed.items()]
 
 
 @contextmanager
@@ -70,15 +72,11 @@ def stored(tracking: Tracking, model_id: str, path: str = "") -> Iterator[Path]:
         yield Path(found)
 
 
-def _save(
-    model: Path, logged: "LoggedModel", folder: Path, bundle: Bundle, wheel: Path | None
-) -> None:
+def _save(model: Path, logged: "LoggedModel", folder: Path, bundle: Bundle) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    artifacts = {"bundle": shutil.copytree(folder, model.with_name("bundle"))}
-    if wheel:
-        artifacts["wheel"] = wheel
+    copy = shutil.copytree(folder, model.with_name("bundle"))
     with without_mlflow_warnings():
         mlflow.pyfunc.save_model(
             path=str(model),
@@ -89,10 +87,10 @@ def _save(
                 model_id=logged.model_id,
             ),
             python_model=str(CODE),
-            artifacts={name: str(path) for name, path in artifacts.items()},
+            artifacts={"bundle": str(copy)},
             signature=_signature(bundle),
             input_example=example_frame(bundle, next(iter(bundle.contents.tasks))),
-            pip_requirements=requirements(wheel),
+            pip_requirements=requirements(),
         )
     for cache in model.rglob("__pycache__"):
         shutil.rmtree(cache)

@@ -42,7 +42,6 @@ def register_candidate(
     candidate: CandidateRecord,
     run_id: str,
     tags: Mapping[str, str],
-    wheel: Path | None = None,
 ) -> VersionRecord:
     """Make the candidate a version of ``model``, or find the version that it already is.
 
@@ -55,7 +54,6 @@ def register_candidate(
         candidate: what to register.
         run_id: the run of the candidate's training cell.
         tags: lineage, without prefix, for the version's tags.
-        wheel: the product's own wheel, to travel with the model.
 
     Raises:
         UserError: the bundle is not what its manifest says.
@@ -83,7 +81,7 @@ def register_candidate(
     }
     found = _same_version(tracking, model, candidate.model_digest, bundle.digest)
     if found is None:
-        logged = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle, wheel)
+        logged = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle)
         _store_card(tracking, logged.model_id, candidate.card)
         with as_default(tracking):
             found = tracking.client.create_model_version(
