@@ -198,6 +198,11 @@ def change_stored_weights(work: Path) -> None:
         path.write_bytes(path.read_bytes()[:-1] + b"\0")
 
 
+def change_served_script(work: Path) -> None:
+    for path in work.glob("mlartifacts/**/model_from_code.py"):
+        path.write_text("import os\n" + path.read_text())
+
+
 @pytest.mark.parametrize(
     ("harm", "link", "named"),
     [
@@ -206,6 +211,11 @@ def change_stored_weights(work: Path) -> None:
         (delete_graph, "graph", "graph: not there"),
         (delete_stored_bundle, "version", "the stored bundle of counterpoint version 3 is lost"),
         (change_stored_weights, "version", "embeddings.safetensors: its SHA-256 is not"),
+        (
+            change_served_script,
+            "version",
+            "version 3 are not those that were registered: model_from_code.py",
+        ),
     ],
 )
 def test_harm_is_caught_and_named(

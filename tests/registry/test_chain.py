@@ -225,7 +225,7 @@ def test_what_is_listed_and_shown(tracking, registered):
     assert shown(tracking, MODEL, 2)["moves"] == []
 
 
-def test_verify_names_a_wrong_alias_a_lost_bundle_and_a_lost_card(tracking, registered):
+def test_verify_names_a_wrong_alias_a_lost_bundle_and_a_lost_card(tracking, registered, tmp_path):
     client = tracking.client
     assert model_faults(tracking, MODEL) == []
     client.set_registered_model_alias(MODEL, "champion", "2")
@@ -234,15 +234,15 @@ def test_verify_names_a_wrong_alias_a_lost_bundle_and_a_lost_card(tracking, regi
     client.set_registered_model_alias(MODEL, "champion", "1")
     location = client.get_logged_model(client.get_model_version(MODEL, "2").source.split("/")[-1])
     place = location.artifact_location.removeprefix("file://")
-    shutil.move(f"{place}/card/card.json", f"{place}/kept.json")
+    shutil.move(f"{place}/card/card.json", tmp_path / "kept.json")
     (fault,) = model_faults(tracking, MODEL)
     assert "card.json: listed in the manifest, missing" in fault
-    shutil.move(f"{place}/card", f"{place}/kept")
+    shutil.move(f"{place}/card", tmp_path / "kept")
     (fault,) = model_faults(tracking, MODEL)
     assert "the card of chained version 2 is lost" in fault
-    shutil.move(f"{place}/artifacts/bundle", f"{place}/kept-bundle")
+    shutil.move(f"{place}/artifacts/bundle", tmp_path / "kept-bundle")
     assert len(model_faults(tracking, MODEL)) == 2
-    shutil.move(f"{place}/kept-bundle", f"{place}/artifacts/bundle")
-    shutil.move(f"{place}/kept", f"{place}/card")
-    shutil.move(f"{place}/kept.json", f"{place}/card/card.json")
+    shutil.move(tmp_path / "kept-bundle", f"{place}/artifacts/bundle")
+    shutil.move(tmp_path / "kept", f"{place}/card")
+    shutil.move(tmp_path / "kept.json", f"{place}/card/card.json")
     assert model_faults(tracking, MODEL) == []

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def logged(tracking, folder):
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    return log_model(tracking, run.info.run_id, "mmoe", folder, read_bundle(folder))
+    return log_model(tracking, run.info.run_id, "mmoe", folder, read_bundle(folder))[0]
 
 
 def place(logged) -> Path:
@@ -137,7 +137,7 @@ def test_the_signature_says_which_ids_are_asked_for(logged, tracking, tmp_path):
     shown = [example for example in examples(heads()) if example["task"] in pairs]
     folder = make_bundle(tmp_path / "pairs", heads=pairs, examples=shown)
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    alone = log_model(tracking, run.info.run_id, "pairs", folder, read_bundle(folder))
+    alone, _ = log_model(tracking, run.info.run_id, "pairs", folder, read_bundle(folder))
     assert inputs(alone) == [
         ("task", "string", True),
         ("src", "string", True),
@@ -167,7 +167,7 @@ def test_ids_beyond_the_integers_of_a_float_are_no_hindrance(tracking, tmp_path)
     ids = {"user": np.asarray(USERS, dtype=object), "item": np.asarray(ITEMS) + big}
     folder = make_bundle(tmp_path / "big", ids=ids, examples=moved)
     run = tracking.client.create_run(experiment_id(tracking, "served"))
-    logged = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder))
+    logged, _ = log_model(tracking, run.info.run_id, "big", folder, read_bundle(folder))
     assert str(logged.status) == "READY"
 
 

@@ -1,8 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from counterpoint.errors import UserError
+from counterpoint.files import sha256_of_file
 from counterpoint.registry import served
 from counterpoint.registry import tracking as tracking_module
 from counterpoint.registry.records import CandidateRecord
@@ -48,6 +50,10 @@ def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, r
     record = register("promote")
     version = version_of(tracking, request.node.name, record.version)
     assert version.run_id == run_id
+    with served.stored(tracking, record.model_id) as folder:
+        names = [path.name for path in folder.iterdir() if path.is_file()]
+        files = {name: sha256_of_file(folder / name) for name in names}
+    assert {"MLmodel", "model_from_code.py", "requirements.txt"} < set(files)
     assert version.tags == {
         "counterpoint.cell": "mmoe",
         "counterpoint.verdict": "promote",
@@ -58,6 +64,7 @@ def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, r
         "counterpoint.card_digest": record.card_digest,
         "counterpoint.seeds": "0 1",
         "counterpoint.git_commit": "c",
+        **{f"counterpoint.file.{name}": digest for name, digest in files.items()},
     }
     logged = tracking.client.get_logged_model(record.model_id)
     assert str(logged.status) == "READY"
@@ -136,11 +143,44 @@ def test_a_stored_bundle_that_was_exchanged_is_refused(tracking, register, reque
     location = tracking.client.get_logged_model(record.model_id).artifact_location
     place = location.removeprefix("file://") + "/artifacts/bundle"
     make_bundle(tmp_path / "other", 3.0)
-    from pathlib import Path
-
     for name in ("embeddings.safetensors", "bundle.json", "manifest.json", "examples.json"):
         (Path(place) / name).write_bytes((tmp_path / "other" / name).read_bytes())
     with pytest.raises(UserError, match="is not the one that was registered"):
+        load_version(tracking, request.node.name, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model_from_code.py", "import os"),
+        ("requirements.txt", "mlflow"),
+        ("serving_input_example.json", None),
+        ("code/counterpoint.py", "a package that would be imported first"),
+    ],
+    ids=["script", "requirements", "request", "package"],
+)
+def test_a_stored_file_without_a_manifest_is_held_to_its_digest(
+    tracking, register, request, name, content
+):
+    """What `mlflow models serve` runs and reads beside the bundle: changed, gone or added."""
+    record = register("promote")
+    load_version(tracking, request.node.name, 1)
+    location = tracking.client.get_logged_model(record.model_id).artifact_location
+    path = Path(location.removeprefix("file://")) / name
+    if content is None:
+        path.unlink()
+    else:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    with pytest.raises(UserError, match=f"version 1 are not those that were registered: {name};"):
+        load_version(tracking, request.node.name, 1)
+
+
+def test_a_stored_files_tag_that_is_gone_is_a_fault(tracking, register, request):
+    register("promote")
+    key = "counterpoint.file.model_from_code.py"
+    tracking.client.delete_model_version_tag(request.node.name, "1", key)
+    with pytest.raises(UserError, match=r"those that were registered: model_from_code\.py; reg"):
         load_version(tracking, request.node.name, 1)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from counterpoint.files import file_digests
 from counterpoint.registry.bundle import Bundle
 from counterpoint.registry.scores import TOLERANCE, example_frame, example_scores, score_column
 from counterpoint.registry.tracking import Tracking, without_mlflow_warnings
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CODE = Path(__file__).with_name("model_from_code.py")
-BUNDLE_PATH = "artifacts/bundle"  # of the bundle inside the model
+# folders of ours inside the model, beside MLflow's own files
+BUNDLE_PATH, CARD_PATH = "artifacts/bundle", "card"
 _NEEDS = (
     *("mlflow", "numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors"),
     "counterpoint",
@@ -29,8 +31,11 @@ _ID_PLACES = {"id": (1, 0), "src": (2, 0), "dst": (2, 1)}  # node types of the e
 
 def log_model(
     tracking: Tracking, run_id: str, name: str, folder: Path, bundle: Bundle
-) -> "LoggedModel":
+) -> tuple["LoggedModel", dict[str, str]]:
     """Log the bundle in ``folder`` under a run, load it back, and compare its scores.
+
+    Returns:
+        The logged model, and :func:`loose_digests` of what was stored.
 
     Raises:
         RuntimeError: the stored model does not give the scores that training computed.
@@ -42,12 +47,23 @@ def log_model(
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model"
             _save(model, logged, folder, bundle)
+            digests = loose_digests(model)
             client.log_model_artifacts(logged.model_id, str(model))
         _check_scores(tracking, logged, bundle)
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    return client.finalize_logged_model(logged.model_id, "READY")
+    return client.finalize_logged_model(logged.model_id, "READY"), digests
+
+
+def loose_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of a stored model that no manifest of ours lists.
+
+    MLflow's own, by relative path: the script that a server runs, requirements, examples.
+    """
+    listed = (f"{BUNDLE_PATH}/", f"{CARD_PATH}/")
+    found = file_digests(folder).items()
+    return {name: digest for name, digest in found if not name.startswith(listed)}
 
 
 def requirements() -> list[str]:

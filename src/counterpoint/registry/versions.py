@@ -13,13 +13,19 @@ from counterpoint.errors import UserError
 from counterpoint.files import read_json, sha256_of_file, verified_digest
 from counterpoint.registry.bundle import Bundle, read_bundle
 from counterpoint.registry.records import CandidateRecord
-from counterpoint.registry.served import BUNDLE_PATH, log_model, stored
+from counterpoint.registry.served import (
+    BUNDLE_PATH,
+    CARD_PATH,
+    log_model,
+    loose_digests,
+    stored,
+)
 from counterpoint.registry.tracking import PREFIX, Tracking, as_default, every_page, redacted
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-CARD_PATH = "card"  # inside the logged model, beside MLflow's own files
+_FILE = f"{PREFIX}file."  # tags that hold the digests of the stored files without a manifest
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 
 
@@ -81,8 +87,9 @@ def register_candidate(
     }
     found = _same_version(tracking, model, candidate.model_digest, bundle.digest)
     if found is None:
-        logged = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle)
+        logged, files = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle)
         _store_card(tracking, logged.model_id, candidate.card)
+        all_tags |= {_FILE + name: digest for name, digest in files.items()}
         with as_default(tracking):
             found = tracking.client.create_model_version(
                 model, logged.model_uri, run_id, all_tags, model_id=logged.model_id
@@ -149,15 +156,18 @@ def load_version(tracking: Tracking, model: str, version: int | str) -> Bundle:
     """The bundle of a version, by number or alias; no code that the store holds is run.
 
     Raises:
-        UserError: no such version, or the stored bundle is not the one that was registered.
+        UserError: no such version, or the stored bundle, or the script and what else MLflow
+            stores beside it, is not what was registered.
     """
     from mlflow.exceptions import MlflowException
 
     found = version_of(tracking, model, version)
     name = f"{tracking.public_uri}: the stored bundle of {model} version {found.version}"
     try:
-        with stored(tracking, logged_model_id(found), BUNDLE_PATH) as folder:
-            bundle = read_bundle(folder)
+        with stored(tracking, logged_model_id(found)) as folder:
+            if not (folder / BUNDLE_PATH).is_dir():
+                raise FileNotFoundError(f"no {BUNDLE_PATH}")
+            bundle, files = read_bundle(folder / BUNDLE_PATH), loose_digests(folder)
     except (MlflowException, OSError) as fault:
         reason = redacted(" ".join(str(fault).split()))[:200]
         raise UserError(f"{name} is lost ({reason}); run the register stage again") from None
@@ -165,6 +175,12 @@ def load_version(tracking: Tracking, model: str, version: int | str) -> Bundle:
         raise UserError(
             f"{name} is not the one that was registered; register it again, and find out who "
             "changed it"
+        )
+    if changed := _changed_files(found, files):
+        raise UserError(
+            f"{tracking.public_uri}: stored files of {model} version {found.version} are not those "
+            f"that were registered: {', '.join(changed)}; register it again, and find out who "
+            "changed them"
         )
     return bundle
 
@@ -203,6 +219,13 @@ def card_verdict(tracking: Tracking, model: str, version: int | str) -> str:
 def logged_model_id(version: "ModelVersion") -> str:
     """The logged model behind a version; a listing leaves ``model_id`` out, the source never."""
     return str(version.source).removeprefix("models:/")
+
+
+def _changed_files(version: "ModelVersion", files: Mapping[str, str]) -> list[str]:
+    """Names of the stored files that are not as the version's tags state them, or not there."""
+    tags = version.tags.items()
+    stated = {key.removeprefix(_FILE): tag for key, tag in tags if key.startswith(_FILE)}
+    return [name for name in sorted({*stated, *files}) if stated.get(name) != files.get(name)]
 
 
 def _store_card(tracking: Tracking, model_id: str, card: Path) -> None:
