@@ -324,13 +324,16 @@ def test_monitor_is_silent_on_the_same_data_and_names_what_drifted(
     assert out.startswith(f"drifted: feature {node_type}.{feature}\n")
 
 
-def test_a_scoring_server_answers_the_stored_request(work: Path, tmp_path: Path) -> None:
+def test_a_scoring_server_answers_the_stored_request(
+    counterpoint: Command, work: Path, tmp_path: Path
+) -> None:
     """`mlflow models serve` in a process of its own, asked what docs/registry.md asks."""
     port = free_port()
     uri = f"sqlite:///{work / 'mlflow.db'}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["--model-uri", f"models:/{MODEL}/3", "--port", str(port)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -355,3 +358,5 @@ def test_a_scoring_server_answers_the_stored_request(work: Path, tmp_path: Path)
     finally:
         os.killpg(server.pid, 9)
         server.wait()
+    code, _, err = counterpoint("models", "verify")
+    assert (code, err) == (0, "")

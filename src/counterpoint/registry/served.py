@@ -59,11 +59,12 @@ def log_model(
 def loose_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of the files of a stored model that no manifest of ours lists.
 
-    MLflow's own, by relative path: the script that a server runs, requirements, examples.
+    MLflow's own, by relative path: the script that a server runs, requirements, examples. Not what
+    MLflow and Python write beside them whenever they load a model from a folder.
     """
-    listed = (f"{BUNDLE_PATH}/", f"{CARD_PATH}/")
+    left_out = (f"{BUNDLE_PATH}/", f"{CARD_PATH}/", "registered_model_meta", "__pycache__/")
     found = file_digests(folder).items()
-    return {name: digest for name, digest in found if not name.startswith(listed)}
+    return {name: digest for name, digest in found if not name.startswith(left_out)}
 
 
 def requirements() -> list[str]:
