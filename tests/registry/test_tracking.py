@@ -36,14 +36,6 @@ def test_the_argument_wins_over_the_environment(tracking, tmp_path, monkeypatch)
     assert connect(tmp_path, tracking.uri).uri == tracking.uri
 
 
-def test_an_injected_run_id_is_not_obeyed(tracking, monkeypatch):
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    experiment = experiment_id(tracking, "injected")
-    run = tracking.client.create_run(experiment)
-    assert run.info.run_id != "0" * 32
-    assert run.info.experiment_id == experiment
-
-
 def test_telemetry_is_off_and_no_address_is_printed(tracking):
     from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
     from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT as SUPPRESS
