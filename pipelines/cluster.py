@@ -32,6 +32,7 @@ def configure_stage(task: Any, stage: Stage, gpus: int, workers: int) -> None:
         task.set_env_variable(WORKERS, str(workers))
     if stage.name == "register":
         give_tracking(task)
+        give_origin(task)
     if stage.name == "ingest":
         give_storage(task)
 
@@ -61,6 +62,14 @@ def give_tracking(task: Any) -> None:
         {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
         optional=True,
     )
+
+
+def give_origin(task: Any) -> None:
+    """What lineage says of a pod: the run, and the image's digest where the pipeline pins one."""
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
+    digest = task.container_spec.image.partition("@")[2]
+    if digest:
+        task.set_env_variable("COUNTERPOINT_IMAGE_DIGEST", digest)
 
 
 def give_storage(task: Any) -> None:

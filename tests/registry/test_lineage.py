@@ -91,6 +91,16 @@ def test_lineage_joins_checkout_inputs_and_pipeline(checkout, tmp_path, monkeypa
     }
 
 
+def test_an_image_is_no_lineage_outside_of_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("COUNTERPOINT_IMAGE_DIGEST", "sha256:abc")
+    assert collect(tmp_path, {}) == {}
+    monkeypatch.setenv("COUNTERPOINT_GIT_COMMIT", "unknown")
+    assert collect(tmp_path, {}) == {"image_digest": "sha256:abc"}
+    monkeypatch.setenv("COUNTERPOINT_GIT_COMMIT", "c0ffee")
+    assert collect(tmp_path, {}) == {"git_commit": "c0ffee", "image_digest": "sha256:abc"}
+
+
 def test_an_input_that_changed_is_no_lineage(checkout, tmp_path):
     artefact(tmp_path / "data", 1)
     (tmp_path / "data" / "value.json").write_text("2")

@@ -8,9 +8,10 @@ from pathlib import Path
 from counterpoint.data.schema import read_yaml
 from counterpoint.files import json_text, sha256_of_text, verified_digest
 
-# set in our images and by the pipeline's components; a cluster has no checkout to ask
+# a cluster has no checkout to ask: our images set the first, pipelines/cluster.py the next two
+COMMIT = "COUNTERPOINT_GIT_COMMIT"
 ENVIRONMENT = {
-    "COUNTERPOINT_GIT_COMMIT": "git_commit",
+    COMMIT: "git_commit",
     "COUNTERPOINT_IMAGE_DIGEST": "image_digest",
     "KFP_RUN_ID": "kfp_run_id",
     "MLFLOW_RUN_ID": "enclosing_run_id",
@@ -34,6 +35,10 @@ def collect(
         UserError: an input is not what its manifest says.
     """
     lineage = {tag: os.environ[name] for name, tag in ENVIRONMENT.items() if os.environ.get(name)}
+    if COMMIT not in os.environ:  # KFP's subprocess runner: told of an image, but in none
+        lineage.pop("image_digest", None)
+    if os.environ.get(COMMIT) == "unknown":  # an image that was built without saying
+        del lineage["git_commit"]
     lineage |= git_state(checkout)
     lock = dvc_lock_digest(checkout / "dvc.lock", stages)
     lineage |= {"dvc_lock_digest": lock} if lock else {}
