@@ -78,13 +78,13 @@ def register_version(tracking: Tracking, folder: Path, today: Path, number: int)
     (folder / "report.html").write_text("<p>promote</p>")
     candidate = CandidateRecord(
         cell=f"cell{number}",
-        seed=0,
         bundle=served,
         model_digest=sha256_of_text(str(number)),
         verdict="promote",
         reasons=[],
         report=folder / "report.html",
         card=card,
+        lineage={"seed": "0"},
     )
     run = tracking.client.create_run(experiment_id(tracking, "shop")).info.run_id
     register_candidate(tracking, SHOP["model"], candidate, run, {})

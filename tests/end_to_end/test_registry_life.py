@@ -230,6 +230,30 @@ def test_harm_is_caught_and_named(
     assert code == (2 if link == "version" else 0), err
 
 
+LINKED = ("cell", "seed", "data_digest", "validation_digest", "graph_digest", "config_digest",
+          "run.mmoe-gcn-fixed", "model_digest", "evaluation_digest", "report_digest")  # fmt: skip
+
+
+def test_an_edited_tag_of_any_link_is_named(counterpoint: Command, work: Path) -> None:
+    """By the registry alone: version 1 or 2, whose work folder a later run has replaced."""
+    tracking = connect(work)
+    (version,) = (
+        found
+        for found in tracking.client.search_model_versions(f"name = '{MODEL}'")
+        if found.tags["counterpoint.cell"] == "mmoe-gcn-fixed"
+    )
+    unnamed = []
+    for key in LINKED:
+        tag = f"counterpoint.{key}"
+        tracking.client.set_model_version_tag(MODEL, version.version, tag, "0" * 64)
+        code, _, err = counterpoint("models", "verify")
+        if code != 2 or f"find out who changed the tag {key}" not in err:
+            unnamed.append(key)
+        tracking.client.set_model_version_tag(MODEL, version.version, tag, version.tags[tag])
+    assert not unnamed
+    assert counterpoint("models", "verify")[0] == 0
+
+
 def test_what_a_later_run_replaced_is_said_and_is_no_break(counterpoint: Command) -> None:
     code, out, _ = counterpoint("lineage", "verify", MODEL, "--version", "1", "--json")
     states = {link["name"]: link["state"] for link in json.loads(out)["links"]}

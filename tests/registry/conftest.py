@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from counterpoint.data.schema import TaskKind
-from counterpoint.files import sha256_of_text, write_json, write_manifest
+from counterpoint.files import json_text, sha256_of_text, write_json, write_manifest
 from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
 from counterpoint.registry.records import CandidateRecord, CellRecord, PipelineRecord
 from counterpoint.registry.tracking import Tracking, connect
@@ -108,9 +108,13 @@ def bundle(tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "bundle")
 
 
+def config_of(cell: str) -> dict[str, str]:
+    return {"architecture": cell}
+
+
 def make_cell(folder: Path, name: str) -> CellRecord:
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", {"architecture": name})
+    write_json(folder / "config.json", config_of(name))
     write_json(folder / "metrics.json", {})
     write_manifest(folder)
     return CellRecord(
@@ -139,13 +143,13 @@ def make_candidate(folder: Path, cell: str, verdict: str, shift: float) -> Candi
     report.write_text(f"<p>{cell}: {verdict}</p>")
     return CandidateRecord(
         cell=cell,
-        seed=0,
         bundle=make_bundle(folder / f"{cell}-served", shift),
         model_digest=model_digest(shift),
         verdict=verdict,
         reasons=[f"click: {verdict}"],
         report=report,
         card=card,
+        lineage={"seed": "0", "config_digest": sha256_of_text(json_text(config_of(cell)))},
     )
 
 

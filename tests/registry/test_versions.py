@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from counterpoint.errors import UserError
-from counterpoint.files import sha256_of_file
+from counterpoint.files import json_text, sha256_of_file, sha256_of_text
 from counterpoint.registry import served
 from counterpoint.registry import tracking as tracking_module
 from counterpoint.registry.records import CandidateRecord
@@ -18,7 +18,7 @@ from counterpoint.registry.versions import (
     version_of,
 )
 
-from .conftest import heads, make_bundle, make_candidate, model_digest
+from .conftest import config_of, heads, make_bundle, make_candidate, model_digest
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,8 @@ def test_a_version_says_what_it_is_and_where_it_comes_from(tracking, register, r
         "counterpoint.card_digest": record.card_digest,
         "counterpoint.seeds": "0 1",
         "counterpoint.git_commit": "c",
+        "counterpoint.seed": "0",
+        "counterpoint.config_digest": sha256_of_text(json_text(config_of("mmoe"))),
         **{f"counterpoint.file.{name}": digest for name, digest in files.items()},
     }
     logged = tracking.client.get_logged_model(record.model_id)

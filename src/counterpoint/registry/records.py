@@ -39,17 +39,18 @@ class CellRecord:
 class CandidateRecord:
     """A joint model with the gate's verdict; ``cell`` names its training cell.
 
-    ``seed`` is the one that ships, ``card`` the folder of its model card, with a manifest.
+    ``card`` is the folder of its model card, with a manifest; ``lineage`` what the version states
+    beside the pipeline run's: the seed that ships and the digest of the cell's configuration.
     """
 
     cell: str
-    seed: int
     bundle: Path
     model_digest: str
     verdict: str
     reasons: Sequence[str]
     report: Path
     card: Path
+    lineage: Mapping[str, str]
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from counterpoint.files import sha256_of_file
 from counterpoint.registry.receipt import Receipt, RunRecord, write_receipt
 from counterpoint.registry.records import PipelineRecord, RegistrySettings
 from counterpoint.registry.runs import ended, log_cell, log_verdict, pipeline_run
@@ -27,7 +26,6 @@ def register(record: PipelineRecord, settings: RegistrySettings, target: Path) -
         cells = {
             cell.name: log_cell(tracking, experiment, run_id, record, cell) for cell in record.cells
         }
-        folders = {cell.name: cell.folder for cell in record.cells}
         seeds = {cell.name: " ".join(map(str, cell.metrics)) for cell in record.cells}
         versions = []
         for candidate in record.candidates:
@@ -36,8 +34,6 @@ def register(record: PipelineRecord, settings: RegistrySettings, target: Path) -
                 **record.lineage,
                 "run_digest": record.digest,
                 "seeds": seeds[candidate.cell],
-                "seed": str(candidate.seed),
-                "config_digest": sha256_of_file(folders[candidate.cell] / "config.json"),
             }
             run = cells[candidate.cell]
             versions.append(register_candidate(tracking, settings.model, candidate, run, tags))

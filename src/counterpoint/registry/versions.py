@@ -72,19 +72,15 @@ def register_candidate(
             f"but the candidate is {candidate.model_digest[:12]}; train or bundle again"
         )
     _ensure_model(tracking, model)
-    stated = {
-        "cell": candidate.cell,
+    card_digest = verified_digest(candidate.card)
+    said = {
+        **tags,
+        **stated(candidate, bundle),
         "verdict": candidate.verdict,
-        "model_digest": candidate.model_digest,
-        "bundle_digest": bundle.digest,
-        "report_digest": sha256_of_file(candidate.report),
-        "card_digest": verified_digest(candidate.card),
+        "reasons": json.dumps(list(candidate.reasons), ensure_ascii=False),
+        "card_digest": card_digest,
     }
-    reasons = json.dumps(list(candidate.reasons), ensure_ascii=False)
-    all_tags = {
-        PREFIX + key: redacted(value)
-        for key, value in {**tags, **stated, "reasons": reasons}.items()
-    }
+    all_tags = {PREFIX + key: redacted(value) for key, value in said.items()}
     found = _same_version(tracking, model, candidate.model_digest, bundle.digest)
     if found is None:
         logged, files = log_model(tracking, run_id, candidate.cell, candidate.bundle, bundle)
@@ -94,14 +90,26 @@ def register_candidate(
             found = tracking.client.create_model_version(
                 model, logged.model_uri, run_id, all_tags, model_id=logged.model_id
             )
-    elif found.tags.get(f"{PREFIX}card_digest") != stated["card_digest"]:
+    elif found.tags.get(f"{PREFIX}card_digest") != card_digest:
         _store_card(tracking, logged_model_id(found), candidate.card)
     for key, value in all_tags.items():
         if found.tags.get(key) != value:
             tracking.client.set_model_version_tag(model, str(found.version), key, value)
     _align_alias(tracking, model, int(found.version), candidate.verdict)
     model_id = logged_model_id(found)
-    return VersionRecord(version=int(found.version), model_id=model_id, **stated)
+    fields = {key: said[key] for key in VersionRecord.model_fields if key in said}
+    return VersionRecord(version=int(found.version), model_id=model_id, **fields)
+
+
+def stated(candidate: CandidateRecord, bundle: Bundle) -> dict[str, str]:
+    """What a version states of a candidate's own, as tags and in the lineage of its card."""
+    return {
+        **candidate.lineage,
+        "cell": candidate.cell,
+        "model_digest": candidate.model_digest,
+        "bundle_digest": bundle.digest,
+        "report_digest": sha256_of_file(candidate.report),
+    }
 
 
 def version_of(tracking: Tracking, model: str, version: int | str) -> "ModelVersion":

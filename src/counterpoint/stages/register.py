@@ -5,7 +5,7 @@ from pathlib import Path
 from counterpoint.evaluation.card import write_card
 from counterpoint.evaluation.gate import Verdict
 from counterpoint.evaluation.report import Report
-from counterpoint.files import read_json, verified_digest, write_manifest
+from counterpoint.files import read_json, sha256_of_file, verified_digest, write_manifest
 from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.lineage import collect
@@ -16,6 +16,7 @@ from counterpoint.registry.records import (
     RegistrySettings,
 )
 from counterpoint.registry.register import register as registered
+from counterpoint.registry.versions import stated
 from counterpoint.stages.judgement import open_runs
 from counterpoint.stages.model_card import model_card
 from counterpoint.stages.reference import write_reference
@@ -40,21 +41,23 @@ def _candidate(
     bundle = call.output / "bundles" / run.cell.name
     bundle.parent.mkdir(exist_ok=True)
     write_served(store, run, seed, bundle)
-    card = call.output / "cards" / run.cell.name
-    card.mkdir(parents=True)
-    write_card(card, model_card(store, run, seed, verdict, report, lineage))
-    write_reference(card, store, read_bundle(bundle), call.inputs["evaluation"])
-    write_manifest(card)
-    return CandidateRecord(
+    candidate = CandidateRecord(
         cell=run.cell.name,
-        seed=seed,
         bundle=bundle,
         model_digest=model_digest(run, seed),
         verdict=verdict.decision,
         reasons=verdict.reasons,
         report=call.inputs["evaluation"] / "report.html",
-        card=card,
+        card=call.output / "cards" / run.cell.name,
+        lineage={"seed": str(seed), "config_digest": sha256_of_file(run.path / "config.json")},
     )
+    served = read_bundle(bundle)
+    whole = {**lineage, **stated(candidate, served)}  # verifying holds the tags against the card
+    candidate.card.mkdir(parents=True)
+    write_card(candidate.card, model_card(store, run, seed, verdict, report, whole))
+    write_reference(candidate.card, store, served, call.inputs["evaluation"])
+    write_manifest(candidate.card)
+    return candidate
 
 
 def register(call: StageCall) -> None:
