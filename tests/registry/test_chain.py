@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +155,35 @@ def test_a_deleted_run_is_a_break(tracking, work, checkout):
         assert states(tracking, work, checkout, "2")[0]["run in MLflow"] == "broken"
     finally:
         tracking.client.restore_run(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", "changed"),
+        ("metrics.json", "gone"),
+        ("manifest.json", "gone"),
+        ("manifest.json", "changed"),
+    ],
+)
+def test_a_changed_or_lost_file_of_the_run_in_mlflow_is_a_break(
+    tracking, work, checkout, name, change
+):
+    run = tracking.client.get_run(tracking.client.get_model_version(MODEL, "2").run_id)
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / name
+    before = path.read_text()
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_text(before.replace('": "', '": "0'))
+    try:
+        _, links = verified_chain(tracking, MODEL, "2", work, checkout)
+    finally:
+        path.write_text(before)
+    (link,) = (link for link in links if link.name == "run in MLflow")
+    assert link.state == "broken"
+    assert name in link.fault
+    assert states(tracking, work, checkout, "2")[0]["run in MLflow"] == "whole"
 
 
 @pytest.fixture

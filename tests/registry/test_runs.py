@@ -47,7 +47,7 @@ def test_a_cell_is_logged_whole(tracking, experiment, record):
     assert data.dataset.name == "market"
     assert record.lineage["data_digest"].startswith(data.dataset.digest)
     files = {file.path for file in tracking.client.list_artifacts(run.info.run_id)}
-    assert files == {"config.json", "metrics.json"}
+    assert files == {"manifest.json", "config.json", "metrics.json"}
 
 
 def test_no_credential_is_logged(tracking, experiment, record):

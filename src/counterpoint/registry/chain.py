@@ -17,7 +17,7 @@ from counterpoint.registry.lineage import commit_is_known
 from counterpoint.registry.moves import read_log
 from counterpoint.registry.promotion import resolved
 from counterpoint.registry.receipt import read_receipt
-from counterpoint.registry.runs import DIGEST
+from counterpoint.registry.runs import DIGEST, changed_files
 from counterpoint.registry.tracking import PREFIX, Tracking
 from counterpoint.registry.verification import version_faults
 
@@ -164,6 +164,8 @@ def _mlflow_run(tracking: Tracking, link: Link) -> Finding:
     stage, digest = run.info.lifecycle_stage, run.data.tags.get(DIGEST)
     if stage != "active" or digest != link.stated:
         return "broken", f"run {link.place} is {stage}, its digest {digest}"
+    if changed := changed_files(tracking, link.place, link.stated):
+        return "broken", f"run {link.place}: {', '.join(changed)} lost or changed; find out by whom"
     return "whole", None
 
 

@@ -2,13 +2,24 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from counterpoint.files import sha256_of_file, verified_digest
+from counterpoint.errors import UserError
+from counterpoint.files import (
+    MANIFEST,
+    file_digests,
+    json_text,
+    read_json,
+    sha256_of_file,
+    sha256_of_text,
+    verified_digest,
+)
 from counterpoint.registry.records import CandidateRecord, CellRecord, PipelineRecord
 from counterpoint.registry.tracking import PREFIX, Tracking, person, redacted
 
@@ -17,7 +28,7 @@ if TYPE_CHECKING:
 
 DIGEST = f"{PREFIX}digest"
 PARENT = "mlflow.parentRunId"
-_CELL_FILES = ("config.json", "metrics.json", "report.html")
+_CELL_FILES = (MANIFEST, "config.json", "metrics.json")
 _PARAMS_A_CALL, _METRICS_A_CALL, _LONGEST_VALUE = 100, 1000, 6000  # MLflow's limits
 
 
@@ -48,9 +59,25 @@ def log_cell(
         _log_metrics(tracking, run, cell)
         _log_lineage(tracking, run, record, {"folder_digest": folder_digest})
         for name in _CELL_FILES:
-            if (cell.folder / name).is_file():
-                tracking.client.log_artifact(run_id, cell.folder / name)
+            tracking.client.log_artifact(run_id, cell.folder / name)
     return run_id
+
+
+def changed_files(tracking: Tracking, run_id: str, digest: str) -> list[str]:
+    """Names of the files of a cell's run that are lost, or not of the run directory ``digest``."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            folder = Path(tracking.client.download_artifacts(run_id, "", scratch))
+            manifest = read_json(folder / MANIFEST)
+        except (MlflowException, OSError, UserError):
+            return [MANIFEST]
+        stated: Any = manifest.get("files") if isinstance(manifest, dict) else None
+        if sha256_of_text(json_text(stated)) != digest:
+            return [MANIFEST]
+        found = file_digests(folder)
+        return [name for name in _CELL_FILES[1:] if found.get(name) != stated[name]]
 
 
 def log_verdict(tracking: Tracking, run_id: str, candidate: CandidateRecord) -> None:
