@@ -29,6 +29,7 @@ PARAMS = {
     "data": {"source": "planted", "preset": "tiny"},
     "grid": ["single_task-gcn-fixed", "shared_bottom-gcn-fixed", "mmoe-gcn-fixed"],
     "seeds": [0, 1],
+    "pretrain": {"epochs": 1, "auxiliaries": {"degrees": {"kind": "degree", "seeds": 16}}},
     "train": {
         "threads": 1,
         "encoder": {"width": 8, "layers": 1, "dropout": 0.0},
@@ -230,8 +231,10 @@ def test_harm_is_caught_and_named(
     assert code == (2 if link == "version" else 0), err
 
 
-LINKED = ("cell", "seed", "data_digest", "validation_digest", "graph_digest", "config_digest",
-          "run.mmoe-gcn-fixed", "model_digest", "evaluation_digest", "report_digest")  # fmt: skip
+LINKED = (
+    *("cell", "seed", "data_digest", "validation_digest", "graph_digest", "trunk_digest"),
+    *("config_digest", "run.mmoe-gcn-fixed", "model_digest", "evaluation_digest", "report_digest"),
+)
 
 
 def test_an_edited_tag_of_any_link_is_named(counterpoint: Command, work: Path) -> None:
@@ -258,7 +261,7 @@ def test_what_a_later_run_replaced_is_said_and_is_no_break(counterpoint: Command
     code, out, _ = counterpoint("lineage", "verify", MODEL, "--version", "1", "--json")
     states = {link["name"]: link["state"] for link in json.loads(out)["links"]}
     assert code == 0
-    assert states["data"] == states["graph"] == states["version"] == "whole"
+    assert states["data"] == states["graph"] == states["trunk"] == states["version"] == "whole"
     assert states["metrics"] == "not here"
     assert "broken" not in states.values()
 

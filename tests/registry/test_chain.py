@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counterpoint.files import verified_digest, write_json, write_manifest
+from counterpoint.files import sha256_of_file, verified_digest, write_json, write_manifest
 from counterpoint.registry.chain import first_broken, shown_chain, verified_chain
 from counterpoint.registry.listing import listed, shown
 from counterpoint.registry.promotion import promote
@@ -157,6 +157,19 @@ def test_a_deleted_run_is_a_break(tracking, work, checkout):
         tracking.client.restore_run(run)
 
 
+def test_the_trunk_that_a_model_started_from_is_a_link(tracking, work, checkout, tag):
+    path = work / "pretrained" / "gcn" / "seed-0.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_text("trunk")
+    write_manifest(work / "pretrained")
+    tag("cell", "mmoe-gcn-fixed")
+    assert "trunk" not in states(tracking, work, checkout)[0]
+    tag("trunk_digest", sha256_of_file(path))
+    assert states(tracking, work, checkout)[0]["trunk"] == "whole"
+    path.write_text("tampered")
+    assert states(tracking, work, checkout)[0]["trunk"] == "broken"
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -199,6 +212,8 @@ def tag(tracking):
             client.set_model_version_tag(MODEL, "1", f"counterpoint.{key}", value)
 
     yield change
+    for key in set(client.get_model_version(MODEL, "1").tags) - set(before):
+        client.delete_model_version_tag(MODEL, "1", key)
     for key, value in before.items():
         client.set_model_version_tag(MODEL, "1", key, value)
 

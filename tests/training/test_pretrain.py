@@ -6,10 +6,11 @@ import torch
 
 from counterpoint.auxiliary import AUXILIARIES
 from counterpoint.errors import UserError
+from counterpoint.files import new_folder, sha256_of_file
 from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.store import open_store
 from counterpoint.graph.views import TrainingGraph
-from counterpoint.training.cell import CellTrainer
+from counterpoint.training.cell import CellTrainer, open_run
 from counterpoint.training.loop import Trainer
 from counterpoint.training.pretrain import (
     PretrainSettings,
@@ -89,6 +90,9 @@ def test_joint_models_and_twins_start_from_the_trunk(cell, market_graph, tmp_pat
         if name.startswith("encoder."):
             assert torch.equal(parameter, found[name])
     assert trainer._trainer(market_graph, tasks, TRAIN, 1).model is not None  # no trunk of seed 1
+    with new_folder(trainer.target) as trainer.target:
+        trainer.run()
+    assert open_run(tmp_path / "run").config["trunks"] == {"0": sha256_of_file(path)}
 
 
 def test_a_trunk_of_another_encoder_is_refused(market_graph, tmp_path):

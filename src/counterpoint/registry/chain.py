@@ -22,7 +22,7 @@ from counterpoint.registry.tracking import PREFIX, Tracking
 from counterpoint.registry.verification import version_faults
 
 DIRTY = "git, with changes that no commit holds"
-_NOT_ALWAYS = ("validation", "code")  # where they were, the card says so
+_NOT_ALWAYS = ("validation", "code", "trunk")  # where they were, the card says so
 State = Literal["stated", "whole", "not here", "broken"]
 # "gone" is broken or not here, which depends on whose work folder it is
 Finding = tuple[State | Literal["gone"], str | None]
@@ -79,17 +79,18 @@ def _links(
     tags: Mapping[str, str], run_id: str, model: str, version: int, work: Path
 ) -> list[Link]:
     cell = tags.get("cell", "")
-    run = work / "runs" / cell
-    weights = run / f"seed-{tags.get('seed')}" / "joint.safetensors"
+    run, seed = work / "runs" / cell, f"seed-{tags.get('seed')}"
+    encoder = "".join(cell.split("-")[1:2])
     code = DIRTY if tags.get("git_dirty") == "true" else "git"
     stated = [
         ("data", tags.get("data_digest"), work / "data"),
         ("validation", tags.get("validation_digest"), work / "validation"),
         ("graph", tags.get("graph_digest"), work / "graph"),
         ("code", tags.get("git_commit"), code),
+        ("trunk", tags.get("trunk_digest"), work / "pretrained" / encoder / f"{seed}.safetensors"),
         ("configuration", tags.get("config_digest"), run / "config.json"),
         ("run", tags.get(f"run.{cell}"), run),
-        ("weights", tags.get("model_digest"), weights),
+        ("weights", tags.get("model_digest"), run / seed / "joint.safetensors"),
         ("run in MLflow", tags.get(f"run.{cell}"), run_id),
         ("metrics", tags.get("evaluation_digest"), work / "evaluation"),
         ("report", tags.get("report_digest"), work / "evaluation" / "report.html"),

@@ -40,7 +40,8 @@ class CandidateRecord:
     """A joint model with the gate's verdict; ``cell`` names its training cell.
 
     ``card`` is the folder of its model card, with a manifest; ``lineage`` what the version states
-    beside the pipeline run's: the seed that ships and the digest of the cell's configuration.
+    beside the pipeline run's: the seed that ships, the digests of the cell's configuration and, if
+    there is one, of the trunk that the model started from.
     """
 
     cell: str

@@ -41,6 +41,9 @@ def _candidate(
     bundle = call.output / "bundles" / run.cell.name
     bundle.parent.mkdir(exist_ok=True)
     write_served(store, run, seed, bundle)
+    own = {"seed": str(seed), "config_digest": sha256_of_file(run.path / "config.json")}
+    if trunk := run.config.get("trunks", {}).get(str(seed)):
+        own["trunk_digest"] = trunk
     candidate = CandidateRecord(
         cell=run.cell.name,
         bundle=bundle,
@@ -49,7 +52,7 @@ def _candidate(
         reasons=verdict.reasons,
         report=call.inputs["evaluation"] / "report.html",
         card=call.output / "cards" / run.cell.name,
-        lineage={"seed": str(seed), "config_digest": sha256_of_file(run.path / "config.json")},
+        lineage=own,
     )
     served = read_bundle(bundle)
     whole = {**lineage, **stated(candidate, served)}  # verifying holds the tags against the card

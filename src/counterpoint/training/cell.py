@@ -2,7 +2,7 @@
 
 ::
 
-    config.json                      cell, seeds, settings as used, graph digest
+    config.json                      cell, seeds, settings as used, digests of graph and trunks
     metrics.json                     seed -> task -> split -> metric -> value; selection a seed
     search.json                      the trials, if there was a search
     history.parquet                  seed, fit, epoch, task, name, value
@@ -21,7 +21,13 @@ import torch
 
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.errors import UserError
-from counterpoint.files import read_json, verified_digest, write_json, write_manifest
+from counterpoint.files import (
+    read_json,
+    sha256_of_file,
+    verified_digest,
+    write_json,
+    write_manifest,
+)
 from counterpoint.graph.store import GraphMeta, GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics.parts import Parts, read_parts, write_parts
@@ -121,6 +127,7 @@ class CellTrainer:
             "seeds": list(self.seeds),
             "settings": used,
             "graph": self.store.digest,
+            **self._trunks(),
         }
         write_json(self.target / "config.json", config)
         write_json(self.target / "metrics.json", metrics)
@@ -129,6 +136,14 @@ class CellTrainer:
         if readings:
             write_readings(self.target / READINGS, readings)
         write_manifest(self.target)
+
+    def _trunks(self) -> dict[str, dict[str, str]]:
+        """What the models started from: digests of the trunks by seed, if there are any."""
+        if self.pretrained is None:
+            return {}
+        paths = {seed: trunk_path(self.pretrained, self.cell.encoder, seed) for seed in self.seeds}
+        found = {str(seed): sha256_of_file(path) for seed, path in paths.items() if path.is_file()}
+        return {"trunks": found} if found else {}
 
     def _searched(
         self, graph: TrainingGraph, fit_name: str, tasks: dict[str, Task]
