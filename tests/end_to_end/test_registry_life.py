@@ -142,6 +142,8 @@ def test_three_versions_promotion_rollback_verify(counterpoint: Command) -> None
     assert code == 0
     assert "# mmoe-gcn-fixed on" in out or "# shared_bottom-gcn-fixed on" in out
     assert "## Against the single-task twins" in out
+    assert "| click | auc | " in out
+    assert "| single_task-gcn-fixed | " in out
     code, _, err = counterpoint("models", "verify")
     assert (code, err) == (0, "")
     code, _, err = counterpoint("lineage", "verify", MODEL, "--version", "3")

@@ -43,6 +43,7 @@ def card(make_task):
         seed=9,
         tasks={"buy": task},
         verdict=verdict,
+        twins={verdict.tasks[0].name: "single_task-gcn-fixed-wide"},
         gate=settings,
         limits=limits(verdict, "all", {}),
         lineage={"data_digest": "d" * 64},
@@ -69,6 +70,7 @@ def test_the_page_says_verdict_intervals_calibration_slices_limits_and_how_to_re
     assert f"**{card.verdict.decision}**: " in text
     row = next(line for line in text.splitlines() if line.startswith(f"| {judged.name} | "))
     assert f"{judged.lower:+.4f}".replace("-", "−") in row
+    assert "| single_task-gcn-fixed-wide |" in row
     assert "auc 0.7500, ap undefined." in text
     assert "| cold user | 3 | 1 | undefined |" in text
     assert "| warm user | 9 | 4 | 0.7000 |" in text

@@ -57,7 +57,8 @@ class CardTask(BaseModel):
 class Card(BaseModel):
     """What a version is, on what it was judged, and what it cannot do; no time and no raw id.
 
-    ``gate`` and the margins in ``verdict`` are also the rules of a later test against it.
+    ``twins``: target → the cell of the twin that it was compared with. ``gate`` and the margins in
+    ``verdict`` are also the rules of a later test against it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +68,7 @@ class Card(BaseModel):
     seed: int
     tasks: dict[str, CardTask]
     verdict: Verdict
+    twins: dict[str, str]
     gate: GateSettings
     limits: list[str]
     lineage: dict[str, str]

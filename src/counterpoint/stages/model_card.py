@@ -27,6 +27,7 @@ def model_card(
         seed=seed,
         tasks={name: _task(store, run, seed, name) for name in store.meta.tasks},
         verdict=verdict,
+        twins=report.twins[run.cell.encoder],
         gate=gate_settings(Params.model_validate(report.parameters)),
         limits=limits(verdict, store.meta.candidates, lineage),
         lineage=dict(lineage),
