@@ -70,7 +70,8 @@ def test_a_tracking_server_that_a_pipeline_names_is_refused(
     """Who starts the compiled pipeline must not choose which server gets the credentials."""
     graph, evaluation, registration = map(artifact, ("graph", "evaluation", "registration"))
     settings = {"tracking_uri": "http://elsewhere"}
-    given = (graph, [], evaluation, "", [], "", ["single_task-gcn-fixed"], settings, "")
+    given = (graph, [], evaluation, "", [], "", {}, {}, ["single_task-gcn-fixed"], [0])
+    given = (*given, {}, {}, {}, {}, settings, "")
     with pytest.raises(UserError, match=r"register\.tracking_uri: .*MLFLOW_TRACKING_URI"):
         register.python_func(*given, registration)
     assert not (tmp_path / "registration").exists()

@@ -19,8 +19,10 @@ from counterpoint.files import new_folder, read_json
 from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.registry.served import stored
 from counterpoint.registry.tracking import connect
-from counterpoint.registry.versions import logged_model_id, version_of
+from counterpoint.registry.versions import logged_model_id, stored_card, version_of
+from counterpoint.stages.model_card import CARD_PARAMS
 from counterpoint.stages.params import Params
+from counterpoint.stages.params_file import params_for_run
 from counterpoint.stages.runner import calls, run_if_needed
 from tests.registry.stores import await_answer, free_port
 
@@ -148,6 +150,14 @@ def test_three_versions_promotion_rollback_verify(counterpoint: Command) -> None
     assert (code, err) == (0, "")
     code, _, err = counterpoint("lineage", "verify", MODEL, "--version", "3")
     assert (code, err) == (0, "")
+
+
+def test_the_card_has_the_parameters_that_make_the_version_again(work: Path) -> None:
+    with stored_card(connect(work), MODEL, 1) as folder:
+        card, params = read_json(folder / "card.json"), folder / CARD_PARAMS
+        assert f"counterpoint run --params {CARD_PARAMS}  # " in card["reproduce"]
+        assert params_for_run(None, params) == Params.model_validate(PARAMS)
+        assert "tracking_uri" not in params.read_text()
 
 
 def test_compare_passes_or_says_why_not(counterpoint: Command, work: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from counterpoint.stages.judgement import gate_settings
 from counterpoint.stages.params import Params
 from counterpoint.training.cell import Run
 
+CARD_PARAMS = "card_params.yaml"  # a checkout has a params.yaml of its own
+
 
 def model_card(
     store: GraphStore,
@@ -50,9 +52,8 @@ def _task(store: GraphStore, run: Run, seed: int, name: str) -> CardTask:
 def _reproduce(lineage: Mapping[str, str]) -> str:
     """Commands: DVC's where a dvc.lock told of the run's stages, else those of a plain run."""
     commit, data = lineage.get("git_commit"), lineage["data_digest"][:12]
-    package = f"counterpoint=={lineage['counterpoint']}"
-    install = f"git checkout {commit}; make install" if commit else f"pip install {package}"
+    install = f"git checkout {commit}; make install; . .venv/bin/activate; " if commit else ""
+    of = f"Counterpoint {lineage['counterpoint']}, data {data}"
     if "dvc_lock_digest" in lineage:
-        return f"{install}; dvc repro  # data {data}, parameters in params.yaml"
-    run = "counterpoint run --data DATA --params PARAMS"
-    return f"{install}; {run}  # data {data}, settings in config.json of the MLflow run"
+        return f"{install}dvc repro  # {of}"
+    return f"{install}counterpoint run --params {CARD_PARAMS}  # {of}; the file is the card's"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from counterpoint.data.schema import one_line_faults, read_yaml
@@ -59,6 +60,16 @@ def parsed_params(values: Any, source: Path) -> Params:
 def read_params(path: Path) -> Params:
     """Read and check params.yaml."""
     return parsed_params(read_yaml(path), path)
+
+
+def params_text(params: Params) -> str:
+    """The text of a file that :func:`read_params` reads as ``params``.
+
+    Without the tracking server, which is of the machine and whose address may hold a password.
+    """
+    values = params.model_dump(mode="json", by_alias=True)
+    del values["register"]["tracking_uri"]
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def with_twins(grid: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,13 @@ from pathlib import Path
 from counterpoint.evaluation.card import write_card
 from counterpoint.evaluation.gate import Verdict
 from counterpoint.evaluation.report import Report
-from counterpoint.files import read_json, sha256_of_file, verified_digest, write_manifest
+from counterpoint.files import (
+    read_json,
+    sha256_of_file,
+    verified_digest,
+    write_manifest,
+    write_text,
+)
 from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.registry.bundle import read_bundle
 from counterpoint.registry.lineage import collect
@@ -18,7 +24,8 @@ from counterpoint.registry.records import (
 from counterpoint.registry.register import register as registered
 from counterpoint.registry.versions import stated
 from counterpoint.stages.judgement import open_runs
-from counterpoint.stages.model_card import model_card
+from counterpoint.stages.model_card import CARD_PARAMS, model_card
+from counterpoint.stages.params_file import params_text
 from counterpoint.stages.reference import write_reference
 from counterpoint.stages.serving import model_digest, write_served
 from counterpoint.stages.table import StageCall
@@ -59,6 +66,7 @@ def _candidate(
     candidate.card.mkdir(parents=True)
     write_card(candidate.card, model_card(store, run, seed, verdict, report, whole))
     write_reference(candidate.card, store, served, call.inputs["evaluation"])
+    write_text(candidate.card / CARD_PARAMS, params_text(call.params))
     write_manifest(candidate.card)
     return candidate
 

@@ -99,7 +99,11 @@ STAGES: tuple[Stage, ...] = (
         "register",
         ("graph", "runs", "evaluation"),
         "registration",
-        ("grid", "register"),
+        # all: they are stored with the model, so that it can be made again
+        (
+            *("data", "build", "grid", "seeds", "pretrain", "train", "overrides", "evaluate"),
+            "register",
+        ),
         cache=False,
     ),
 )
