@@ -17,6 +17,7 @@ def test_sqlite_in_the_work_folder_is_the_default_and_nothing_else_is_written(
     work = tmp_path / "work"
     work.mkdir()
     (work / "mlflow.db").write_bytes(empty_store.read_bytes())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     tracking = connect(work)
     experiment = experiment_id(tracking, "market")
     assert tracking.uri == f"sqlite:///{work}/mlflow.db"
@@ -26,7 +27,7 @@ def test_sqlite_in_the_work_folder_is_the_default_and_nothing_else_is_written(
     run = tracking.client.create_run(experiment)
     tracking.client.log_text(run.info.run_id, "text", "note.txt")
     assert not list(elsewhere.iterdir())
-    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert os.environ["MLFLOW_TRACKING_URI"] == ""
 
 
 def test_the_argument_wins_over_the_environment(tracking, tmp_path, monkeypatch):

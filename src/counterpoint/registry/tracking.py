@@ -60,7 +60,7 @@ def connect(work: Path, uri: str | None = None) -> Tracking:
         UserError: the address is a folder of files, or nothing answers there.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if uri is None:
+    if not uri:  # an empty variable is as good as none
         work.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{work.resolve() / 'mlflow.db'}"
     if ("://" not in uri and uri != "databricks") or uri.startswith("file:"):
