@@ -178,6 +178,26 @@ def test_a_stored_file_without_a_manifest_is_held_to_its_digest(
         load_version(tracking, request.node.name, 1)
 
 
+def test_registered_again_what_was_changed_is_a_new_version_and_a_lost_card_is_there_again(
+    tracking, register, request
+):
+    """Which is what the lines say that name the harm."""
+    model, record = request.node.name, register("promote")
+    location = tracking.client.get_logged_model(record.model_id).artifact_location
+    place = Path(location.removeprefix("file://"))
+    (place / "card" / "card.json").unlink()
+    with pytest.raises(UserError, match=r"card.json: listed in the manifest, missing"):
+        card_verdict(tracking, model, 1)
+    assert register("promote") == record
+    assert card_verdict(tracking, model, 1) == "promote"
+    (place / "model_from_code.py").write_text("import os")
+    again = register("promote")
+    assert again.version == 2
+    assert load_version(tracking, model, 2).digest == record.bundle_digest
+    assert register("promote") == again
+    assert aliases(tracking, model) == {"candidate": 2}
+
+
 def test_a_stored_files_tag_that_is_gone_is_a_fault(tracking, register, request):
     register("promote")
     key = "counterpoint.file.model_from_code.py"

@@ -51,8 +51,9 @@ def register_candidate(
 ) -> VersionRecord:
     """Make the candidate a version of ``model``, or find the version that it already is.
 
-    A version is the same if model and bundle digest are; its verdict, reasons, report and
-    card are then brought up to date. *promote* gets the alias ``candidate``, others lose it.
+    A version is the same if model and bundle digest are, and what it stores is whole; its verdict,
+    reasons, report and card are then brought up to date. *promote* gets the alias ``candidate``,
+    others lose it.
 
     Args:
         tracking: the registry.
@@ -90,7 +91,7 @@ def register_candidate(
             found = tracking.client.create_model_version(
                 model, logged.model_uri, run_id, all_tags, model_id=logged.model_id
             )
-    elif found.tags.get(f"{PREFIX}card_digest") != card_digest:
+    elif not _has_card(tracking, model, found, card_digest):
         _store_card(tracking, logged_model_id(found), candidate.card)
     for key, value in all_tags.items():
         if found.tags.get(key) != value:
@@ -258,7 +259,24 @@ def _same_version(
     wanted = {"model_digest": model_digest, "bundle_digest": bundle_digest}
     clauses = [f"tags.`{PREFIX}{key}` = '{value}'" for key, value in wanted.items()]
     found = tracking.client.search_model_versions(" and ".join([f"name = '{model}'", *clauses]))
-    return min(found, key=lambda version: int(version.version), default=None)
+    in_order = sorted(found, key=lambda version: int(version.version))
+    return next((version for version in in_order if _is_whole(tracking, model, version)), None)
+
+
+def _is_whole(tracking: Tracking, model: str, version: "ModelVersion") -> bool:
+    try:
+        load_version(tracking, model, version.version)
+    except UserError:
+        return False
+    return True
+
+
+def _has_card(tracking: Tracking, model: str, version: "ModelVersion", digest: str) -> bool:
+    try:
+        with stored_card(tracking, model, version.version):
+            return bool(version.tags[f"{PREFIX}card_digest"] == digest)
+    except UserError:
+        return False
 
 
 def _align_alias(tracking: Tracking, model: str, version: int, verdict: str) -> None:
