@@ -346,6 +346,9 @@ def test_monitor_is_silent_on_the_same_data_and_names_what_drifted(
     assert {one["name"] for one in drift["predictions"]} == {"click", "conversion", "complaint"}
     assert all(one["psi"] == pytest.approx(0, abs=1e-9) for one in drift["features"])
     assert drift["facts"]
+    assert (target / drift["report"]).read_bytes() == (
+        work / "evaluation" / "report.html"
+    ).read_bytes()
     shutil.copytree(work / "data", tmp_path / "data")
     schema = yaml.safe_load((tmp_path / "data" / "dataset.yaml").read_text())
     node_type, feature = next(

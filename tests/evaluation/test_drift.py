@@ -108,6 +108,7 @@ def test_the_page_names_what_drifted_and_needs_nothing_else():
         facts=fact_changes({"user: nodes": 3.0}, {"user: nodes": 3.0}, SETTINGS),
         predictions=[],
         notes=["feature x is new"],
+        report=None,
     )
     assert drift.drifted == ["feature user.<age>"]
     html = page(drift)
@@ -116,3 +117,7 @@ def test_the_page_names_what_drifted_and_needs_nothing_else():
     assert "feature x is new" in html
     assert "http" not in html
     assert "<script" not in html
+    assert "The registry has no report" in html
+    assert "href" not in html
+    linked = page(drift.model_copy(update={"report": "report.html"}))
+    assert '<a href="report.html">The version' in linked

@@ -64,7 +64,7 @@ class FactChange(BaseModel):
 
 
 class Drift(BaseModel):
-    """The whole of drift.json."""
+    """The whole of drift.json; ``report``: file of the version's report, if the registry has it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,6 +75,7 @@ class Drift(BaseModel):
     facts: list[FactChange]
     predictions: list[Shift]
     notes: list[str]
+    report: str | None
 
     @property
     def drifted(self) -> list[str]:

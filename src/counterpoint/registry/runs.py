@@ -84,10 +84,31 @@ def log_verdict(tracking: Tracking, run_id: str, candidate: CandidateRecord) -> 
     """Note a candidate's verdict and report on the pipeline's run; noting it twice is harmless."""
     key, digest = f"{PREFIX}report.{candidate.cell}", sha256_of_file(candidate.report)
     if tracking.client.get_run(run_id).data.tags.get(key) != digest:
-        folder = f"reports/{_plain(candidate.cell)}"
-        tracking.client.log_artifact(run_id, candidate.report, folder)
+        tracking.client.log_artifact(run_id, candidate.report, _report_folder(candidate.cell))
         tracking.client.set_tag(run_id, f"{PREFIX}verdict.{candidate.cell}", candidate.verdict)
         tracking.client.set_tag(run_id, key, digest)
+
+
+def stored_report(tracking: Tracking, run_id: str, cell: str, digest: str) -> str | None:
+    """The page that judged a cell, of the run above the cell's; None where it is lost or another.
+
+    Args:
+        tracking: where both runs are.
+        run_id: the cell's run.
+        cell: its name.
+        digest: SHA-256 of the page.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            parent = tracking.client.get_run(run_id).data.tags[PARENT]
+            found = tracking.client.download_artifacts(parent, _report_folder(cell), scratch)
+        except (MlflowException, OSError, KeyError):
+            return None
+        pages = (path for path in Path(found).iterdir() if sha256_of_file(path) == digest)
+        page = next(pages, None)
+        return None if page is None else page.read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -184,3 +205,7 @@ def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
 def _plain(name: str) -> str:
     """``name`` in the letters that MLflow takes in a key: ``hr@10`` becomes ``hr_10``."""
     return re.sub(r"[^/\w.\- :]", "_", name)
+
+
+def _report_folder(cell: str) -> str:
+    return f"reports/{_plain(cell)}"

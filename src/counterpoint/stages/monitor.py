@@ -20,11 +20,12 @@ from counterpoint.files import new_folder, read_json, write_json, write_manifest
 from counterpoint.graph.store import open_store
 from counterpoint.registry.moves import read_log
 from counterpoint.registry.promotion import resolved
-from counterpoint.registry.tracking import Tracking
+from counterpoint.registry.runs import stored_report
+from counterpoint.registry.tracking import PREFIX, Tracking
 from counterpoint.registry.versions import load_version, stored_card
 from counterpoint.stages.reference import REFERENCE, graph_facts, predictions
 
-DRIFT_JSON, DRIFT_PAGE = "drift.json", "drift.html"
+DRIFT_JSON, DRIFT_PAGE, REPORT_PAGE = "drift.json", "drift.html", "report.html"
 
 
 def monitor(
@@ -39,7 +40,8 @@ def monitor(
     """Compare a data-set folder and the graph store made from it with a version's reference.
 
     Predictions are the version's on the graph's test rows; a node that it does not know counts as
-    the average one of its type. Writes drift.json and drift.html into the folder ``target``.
+    the average one of its type. Writes drift.json and drift.html into the folder ``target``, and
+    beside them the version's report, which the page links.
 
     Raises:
         UserError: no such version or folder, something stored is not what it was, or ``target``
@@ -47,10 +49,13 @@ def monitor(
     """
     if target.exists() and not (target / DRIFT_JSON).is_file():
         raise UserError(f"{target}: there already, and no folder of a comparison; name another")
-    number = int(resolved(tracking, read_log(tracking, model), version).version)
+    found = resolved(tracking, read_log(tracking, model), version)
+    number = int(found.version)
     bundle, reference = load_version(tracking, model, number), _reference(tracking, model, number)
     folder, store = open_folder(data), open_store(graph)
     features = dict(feature_values(folder))
+    judged = [found.tags.get(f"{PREFIX}{key}", "") for key in ("cell", "report_digest")]
+    report = stored_report(tracking, str(found.run_id), *judged)
     tasks = [name for name in store.meta.tasks if name in reference.predictions]
     drift = Drift(
         model=model,
@@ -70,11 +75,14 @@ def monitor(
             *_differences("feature", set(reference.features), set(features)),
             *_differences("task", set(reference.predictions), set(store.meta.tasks)),
         ],
+        report=None if report is None else REPORT_PAGE,
     )
     with new_folder(target) as scratch:
         written = {**drift.model_dump(mode="json"), "drifted": drift.drifted}
         write_json(scratch / DRIFT_JSON, written)
         write_text(scratch / DRIFT_PAGE, page(drift))
+        if report is not None:
+            write_text(scratch / REPORT_PAGE, report)
         write_manifest(scratch)
     return drift
 
