@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from counterpoint.files import sha256_of_file
+from counterpoint.stages.params_file import read_params
 from counterpoint.stages.table import STAGES
 from tests.end_to_end.conftest import TINY, run
 
@@ -83,6 +84,14 @@ def test_kfp_local_gives_the_same_bytes(checkout: Path, reproduced: str, piped: 
     assert (
         metrics[0].read_bytes() == (checkout / "work" / "evaluation" / "metrics.json").read_bytes()
     )
+
+
+def test_the_card_of_either_has_the_same_parameters(
+    checkout: Path, reproduced: str, piped: Path
+) -> None:
+    (ours,) = (checkout / "work").rglob("cards/*/card_params.yaml")
+    (theirs,) = piped.rglob("registration_out/cards/*/card_params.yaml")
+    assert read_params(theirs) == read_params(ours) == read_params(checkout / "params.yaml")
 
 
 def test_a_pipeline_promotes_and_another_scores_and_monitors(checkout: Path, piped: Path) -> None:
