@@ -15,6 +15,30 @@ NAMED = re.compile(r"`([^`]+)`:$")
 # a command that is to end otherwise than with 0 says so
 EXPECTED = re.compile(r"(?P<command>\S.*\S)\s+# exit code (?P<code>\d+)")
 
+# blocks that cannot run here, by their text, and why
+NOT_HERE = {
+    """\
+make demo     # installs into .venv, then runs the whole job on a planted marketplace by `dvc repro`
+make test     # lint, types, tests, end-to-end runs; CI also runs `make lint-files` and `make test-containers`""": (  # noqa: E501
+        "they install, and `make test` would run this; CI calls it, and `dvc repro` is test_main_job's"
+    ),
+    "counterpoint pipeline run --local --docker --params small.yaml --root kfp": (
+        "a Docker engine with the images; test_containers runs the like"
+    ),
+    """\
+kubectl apply -f pipelines/namespace.yaml
+kubectl create secret generic counterpoint-mlflow --from-literal=username=… --from-literal=password=…
+kubectl create secret generic counterpoint-storage --from-literal=access_key_id=… --from-literal=secret_access_key=…""": (  # noqa: E501
+        "a cluster; `make lint-files` checks the manifest"
+    ),
+    """\
+docker build -f components/images/Containerfile --target data  -t counterpoint-data:0.1.0 .
+docker build -f components/images/Containerfile --target train -t counterpoint-train:0.1.0 .
+make test-containers    # builds both and runs the tiny pipeline in them""": (
+        "a Docker engine; CI calls `make test-containers`"
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Block:
@@ -47,12 +71,12 @@ def blocks(page: Path) -> Iterator[Block]:
     assert lines is None, f"{page}: a block without an end"
 
 
-def script(page: Path, not_here: Mapping[str, str]) -> str:
+def script(page: str) -> str:
     """Bash that does what a reader of the page does, but for the blocks that cannot run here."""
     return "\n".join(
         _typed(block.text) if block.language == SHELL else _written(block)
-        for block in blocks(page)
-        if block.text not in not_here
+        for block in blocks(ROOT / page)
+        if block.language and block.text not in NOT_HERE
     )
 
 
