@@ -20,7 +20,7 @@ NOT_HERE = {
     """\
 make demo     # installs into .venv, then runs the whole job on a planted marketplace by `dvc repro`
 make test     # lint, types, tests, end-to-end runs; CI also runs `make lint-files` and `make test-containers`""": (  # noqa: E501
-        "they install, and `make test` would run this; CI calls it, and `dvc repro` is test_main_job's"
+        "they install; CI calls `make test`, and test_main_job `dvc repro`, which `make demo` calls"
     ),
     "counterpoint pipeline run --local --docker --params small.yaml --root kfp": (
         "a Docker engine with the images; test_containers runs the like"
@@ -93,7 +93,9 @@ def _written(block: Block) -> str:
     named = NAMED.search(block.above)
     assert named, f"which file is it? {block.above!r} does not end with `NAME`:\n{block.text}"
     name = named[1]
-    return f"mkdir -p '{Path(name).parent}'\ncat >'{name}' <<'END OF FILE'\n{block.text}\nEND OF FILE"
+    return (
+        f"mkdir -p '{Path(name).parent}'\ncat >'{name}' <<'END OF FILE'\n{block.text}\nEND OF FILE"
+    )
 
 
 def follow(

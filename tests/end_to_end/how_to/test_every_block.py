@@ -1,5 +1,7 @@
 """No command in the documentation is left out in silence."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.end_to_end.how_to.pages import NOT_HERE, ROOT, SHELL, blocks, markdown_files, script
@@ -28,9 +30,11 @@ def test_commands_are_in_blocks_that_say_so() -> None:
     assert not [text for text in plain if "counterpoint " in text or "dvc " in text]
 
 
-def test_a_page_becomes_a_script(tmp_path, monkeypatch) -> None:
+def test_a_page_becomes_a_script(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    text = "Say `a/b.yaml`:\n\n```yaml\nx: 1\n```\n\n```sh\ncat a/b.yaml\nfalse   # exit code 1\n```\n"
+    text = (
+        "Say `a/b.yaml`:\n\n```yaml\nx: 1\n```\n\n```sh\ncat a/b.yaml\nfalse   # exit code 1\n```\n"
+    )
     page.write_text(text)
     assert script(str(page)).splitlines()[1:] == [
         "cat >'a/b.yaml' <<'END OF FILE'",

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -26,15 +27,13 @@ QUICK = {
     "evaluate": {"references": False},
 }
 TASKS = ("click", "conversion", "complaint")
+NUMBERS = {
+    f"shared_bottom-gcn-fixed.{task}.{name}"
+    for task in TASKS
+    for name in ("joint", "difference", "lower")
+}
 # what the reader has: a clone of the repository
-CLONED = "git init --quiet; git add --all; git commit --quiet --message clone; git status --short\n"
-APPLY = "dvc exp apply first"
-# beside what the page shows, the same for a program
-COMPARED = """
-dvc exp show --only-changed --md >shown.md
-dvc metrics diff first slower --json >metrics.json
-dvc plots diff first slower --json >plots.json
-"""
+CLONED = "git init --quiet; git add --all; git commit --quiet --message clone\n"
 
 
 def test_experiments_are_kept_and_compared(tmp_path: Path) -> None:
@@ -43,31 +42,34 @@ def test_experiments_are_kept_and_compared(tmp_path: Path) -> None:
     for name in (".gitignore", ".dvc/config", ".dvc/.gitignore"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(QUICK))
-    commands = script("docs/how-to/experiment.md").split(APPLY)
-    assert len(commands) == 2
-    said = follow(CLONED + (COMPARED + APPLY).join(commands), tmp_path)
-    changed = said.split("+ dvc params diff")[1].split("+ dvc metrics diff")[0]
+    commands = CLONED + script("docs/how-to/experiment.md")
+    said = follow(commands, tmp_path, environment={"COLUMNS": "500"})
+    shown, changed, numbers = (
+        said.split(f"+ dvc {command} ")[1].split("\n+ ")[0]
+        for command in ("exp show", "params diff", "metrics diff")
+    )
+    columns = next(line.split() for line in shown.splitlines() if "Experiment" in line)
+    decision = "shared_bottom-gcn-fixed.decision"
+    assert {*columns} == {"Experiment", "Created", *NUMBERS, decision, "train.learning_rate"}
+    assert {"[first]", "[slower]"} <= {*shown.split()}
     assert changed.split()[-4:] == ["params.yaml", "train.learning_rate", "0.02", "0.01"]
-    (file, metrics), *others = json.loads((tmp_path / "metrics.json").read_text()).items()
-    assert (file, others) == ("work/evaluation/metrics.json", [])
-    assert set(metrics) == {
-        f"shared_bottom-gcn-fixed.{task}.{name}"
-        for task in TASKS
-        for name in ("joint", "difference", "lower")
-    }  # and not the decision, which is hold in both
-    plots = json.loads((tmp_path / "plots.json").read_text())["data"]
-    assert {Path(name).stem for name in plots} == {
-        f"{task}.{cell}" for task in TASKS for cell in QUICK["grid"]
-    }
-    for (plot,) in plots.values():
-        points = plot["content"]["data"]["values"]
-        assert {(point["rev"], int(point["epoch"])) for point in points} == {
-            (name, epoch) for name in ("first", "slower") for epoch in (0, 1)
+    rows = [line.split() for line in numbers.splitlines() if "metrics.json" in line]
+    # and not the decision, which is hold in both
+    assert {name: len(values) for _, name, *values in rows} == dict.fromkeys(NUMBERS, 3)
+    assert _plotted(tmp_path / "dvc_plots" / "index.html") == {
+        f"work/evaluation/plots/{task}.{cell}.csv": {
+            (experiment, str(epoch)) for experiment in ("first", "slower") for epoch in (0, 1)
         }
-        assert all(0 < float(point["valid auc"]) < 1 for point in points)
+        for task in TASKS
+        for cell in QUICK["grid"]
+    }
     assert yaml.safe_load((tmp_path / "params.yaml").read_text()) == QUICK  # the first is applied
-    assert (tmp_path / "dvc_plots" / "index.html").is_file()
-    shown = (tmp_path / "shown.md").read_text()
-    assert "train.learning_rate" in shown
-    assert "[slower]" in shown
-    assert ".py" not in shown
+
+
+def _plotted(page: Path) -> dict[str, set[tuple[str, str]]]:
+    """Title of each figure to its points, as (experiment, epoch), each with a value."""
+    specs = re.findall(r"var spec = ({.*})", page.read_text())
+    figures = [json.loads(spec) for spec in specs]
+    found = {figure["title"]["text"]: figure["data"]["values"] for figure in figures}
+    assert all(0 < float(point["valid auc"]) < 1 for points in found.values() for point in points)
+    return {title: {(p["rev"], p["epoch"]) for p in points} for title, points in found.items()}
