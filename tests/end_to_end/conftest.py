@@ -27,15 +27,20 @@ def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedPro
     return done
 
 
+def copy_checkout(folder: Path) -> None:
+    """Copy what `dvc repro` and the KFP pipelines need."""
+    for name in ("src", "components", "pipelines"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
+        shutil.copy(ROOT / name, folder)
+
+
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that `dvc repro` and the KFP pipeline need, with tiny parameters."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("src", "components", "pipelines"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    shutil.copy(ROOT / ".dvcignore", folder)
+    copy_checkout(folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(TINY))
     run("dvc", "init", "--no-scm", "--quiet", cwd=folder)
     return folder

@@ -45,7 +45,7 @@ def card(make_task):
         verdict=verdict,
         twins={verdict.tasks[0].name: "single_task-gcn-fixed-wide"},
         gate=settings,
-        limits=limits(verdict, "all", {}),
+        limits=limits(verdict, False, {}),
         lineage={"data_digest": "d" * 64},
         reproduce="git checkout abc",
     )
@@ -94,14 +94,15 @@ def test_calibration_bins_rows_by_their_prediction():
 
 
 def test_limits_name_what_is_special_about_this_candidate(card):
-    def told(verdict, candidates="all", lineage=None):
-        return [line for line in limits(verdict, candidates, lineage or {}) if line not in plain]
+    def told(verdict, samples_ranks=False, lineage=None):
+        found = limits(verdict, samples_ranks, lineage or {})
+        return [line for line in found if line not in plain]
 
     ships = card.verdict.ships.model_copy(update={"passes": True})
     usual = card.verdict.model_copy(update={"ships": ships})
-    plain = limits(usual, "all", {"git_dirty": "false"})
+    plain = limits(usual, False, {"git_dirty": "false"})
     sampled = "Ranks are among sampled candidates; among all destinations they are lower."
-    assert told(usual, "uniform") == [sampled]
+    assert told(usual, samples_ranks=True) == [sampled]
     dirty = "The code had changes that no commit holds."
     assert told(usual, lineage={"git_dirty": "true"}) == [dirty]
     provisional = usual.model_copy(update={"provisional": True})

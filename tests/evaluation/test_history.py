@@ -6,7 +6,7 @@ from counterpoint.evaluation.gate import judge
 from counterpoint.evaluation.history import (
     curves_from_history,
     flat_metrics,
-    learning_table,
+    learning_tables,
     summaries,
 )
 from counterpoint.evaluation.report import Curve, Report
@@ -85,12 +85,12 @@ def test_dvc_gets_learning_curves_and_flat_numbers(make_task):
         lineage={},
         parameters={},
     )
-    assert learning_table(report) == [
-        {"epoch": 0, "value": 0.5, "curve": "mmoe click valid auc"},
-        {"epoch": 1, "value": 0.6, "curve": "mmoe click valid auc"},
-    ]
+    assert learning_tables(report) == {
+        "click.mmoe": [{"epoch": 0, "valid auc": 0.5}, {"epoch": 1, "valid auc": 0.6}]
+    }
     flat = flat_metrics(report)
     assert flat["mmoe.decision"] == "promote"
     assert flat["mmoe.click.difference"] == pytest.approx(0.03)
-    assert flat["mmoe.buy.margin"] == 0.02
+    names = [f"mmoe.{task}.{name}" for task in ("click", "buy") for name in ("joint", "lower")]
+    assert {"mmoe.decision", "mmoe.buy.difference", *names} <= set(flat)
     assert not any(isinstance(value, dict) for value in flat.values())

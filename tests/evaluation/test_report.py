@@ -78,6 +78,14 @@ def test_lists_of_names():
     )
 
 
+def test_the_chosen_candidate_stands_last(make_task):
+    verdicts = [judge(name, [make_task()], SETTINGS) for name in ("ple", "mmoe", "snr")]
+    report = report_of(*verdicts)
+    assert [verdict.candidate for verdict in report.chosen_last] == ["ple", "mmoe", "snr"]
+    chosen = report.model_copy(update={"chosen": "ple"})
+    assert [verdict.candidate for verdict in chosen.chosen_last] == ["mmoe", "snr", "ple"]
+
+
 def test_a_promotion_says_what_gains(make_task):
     verdict = judge("mmoe", [make_task("click", 0.03), make_task("buy", 0.0, seed=1)], SETTINGS)
     assert verdict_sentence(verdict) == "No target task pays more than its margin, and click gains."

@@ -1,9 +1,7 @@
 """What goes to a cluster, seen by a server that keeps every request."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from counterpoint.stages import kfp_cluster
 from counterpoint.stages.kfp import pipeline_arguments, pipeline_named
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import STAGES
+from tests.stages.cluster import Cluster, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = "@sha256:" + "0" * 64
@@ -23,71 +22,14 @@ PARAMS = Params.model_validate(
 )
 
 
-class Cluster:
-    """Requests as (method, path, authorization, body), and the state that runs are in."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, str | None, Any]] = []
-        self.state = "RUNNING"
-        self.refuses = False
-
-    def answer(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
-        if self.refuses and "healthz" not in path:
-            return 401, {}
-        place = path.split("?")[0].removeprefix("/apis/v2beta1/")
-        error = {"code": 9, "message": "train ran out of memory"} if self.state == "FAILED" else {}
-        tasks = [{"display_name": "train", "state": s} for s in ("SUCCEEDED", self.state)]
-        return 200, {
-            ("GET", "healthz"): {"multi_user": False},
-            ("GET", "experiments"): {"experiments": []},
-            ("POST", "experiments"): {"experiment_id": "e1", "display_name": "counterpoint"},
-            ("POST", "runs"): {"run_id": "r1"},
-            ("GET", "runs/r1"): {
-                "run_id": "r1",
-                "state": self.state,
-                "error": error or None,
-                "run_details": {"task_details": tasks},
-            },
-            ("POST", "recurringruns"): {"recurring_run_id": "j1"},
-        }.get((method, place), {})
-
-    def sent(self, path: str) -> Any:
-        """The body of the one POST there."""
-        (body,) = [b for method, p, _, b in self.requests if method == "POST" and p.endswith(path)]
-        return body
-
-
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
     found = Cluster()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            sent = (self.command, self.path, self.headers.get("Authorization"), body)
-            found.requests.append(sent)
-            code, answer = found.answer(self.command, self.path)
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        do_GET = do_POST = _serve  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("COUNTERPOINT_KFP_TOKEN", "secret-token")
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(found) as address:
+        monkeypatch.setenv("KF_PIPELINES_ENDPOINT", address)
+        monkeypatch.setenv("COUNTERPOINT_KFP_TOKEN", "secret-token")
+        monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
+        yield found
 
 
 @pytest.fixture

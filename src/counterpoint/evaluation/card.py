@@ -89,8 +89,8 @@ def calibration(parts: Parts) -> list[Bin]:
     ]
 
 
-def limits(verdict: Verdict, candidates: str, lineage: Mapping[str, str]) -> list[str]:
-    """What whoever uses the model must know; ``candidates`` is the graph's."""
+def limits(verdict: Verdict, samples_ranks: bool, lineage: Mapping[str, str]) -> list[str]:
+    """What whoever uses the model must know; whether a task is ranked among a sample."""
     found = [
         "Nodes that were not in the graph are refused, or scored as the average node of their"
         " type where batch scoring is asked to.",
@@ -101,7 +101,7 @@ def limits(verdict: Verdict, candidates: str, lineage: Mapping[str, str]) -> lis
         found.append(f"The verdict is provisional: {len(verdict.seeds)} seeds.")
     if verdict.ships is None or not verdict.ships.passes:
         found.append("The seed that ships does not pass the gate by itself.")
-    if candidates != "all":
+    if samples_ranks:
         found.append("Ranks are among sampled candidates; among all destinations they are lower.")
     if lineage.get("git_dirty") == "true":
         found.append("The code had changes that no commit holds.")

@@ -58,18 +58,23 @@ def curves_from_history(runs: Mapping[str, Path]) -> list[Curve]:
     return curves
 
 
-def learning_table(report: Report) -> list[dict[str, Any]]:
-    """Rows of plots/learning.csv for ``dvc plots``: epoch, value and the curve's name."""
-    return [
-        {"epoch": epoch, "value": mean, "curve": f"{curve.cell} {curve.task} {curve.name}"}
+def learning_tables(report: Report) -> dict[str, list[dict[str, float]]]:
+    """For ``dvc plots``, which draws one line a file: ``task.cell`` to rows of epoch and value."""
+    return {
+        f"{curve.task}.{curve.cell}": [
+            {"epoch": epoch, curve.name: mean}
+            for epoch, mean in zip(curve.epochs, curve.mean, strict=True)
+        ]
         for curve in report.curves
         if curve.name.startswith("valid ")
-        for epoch, mean in zip(curve.epochs, curve.mean, strict=True)
-    ]
+    }
 
 
 def flat_metrics(report: Report) -> dict[str, float | str]:
-    """Flat numbers for ``dvc metrics show``: ``candidate.task.difference`` and the like."""
+    """Flat numbers for ``dvc metrics``: ``candidate.task.difference`` and the like.
+
+    Few, as `dvc metrics show` has a column for each; the report has the rest.
+    """
     found: dict[str, float | str] = {}
     for verdict in report.candidates:
         found[f"{verdict.candidate}.decision"] = verdict.decision
@@ -77,10 +82,7 @@ def flat_metrics(report: Report) -> dict[str, float | str]:
             place = f"{verdict.candidate}.{task.name}"
             found |= {
                 f"{place}.joint": task.joint,
-                f"{place}.twin": task.twin,
                 f"{place}.difference": task.difference.delta,
                 f"{place}.lower": task.lower,
-                f"{place}.margin": task.margin,
-                f"{place}.state": task.state,
             }
     return found

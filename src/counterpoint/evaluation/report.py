@@ -102,6 +102,11 @@ class Report(BaseModel):
     lineage: dict[str, str]
     parameters: dict[str, Any]
 
+    @property
+    def chosen_last(self) -> list[Verdict]:
+        """The candidates, the one that was chosen on validation at the end."""
+        return sorted(self.candidates, key=lambda verdict: verdict.candidate == self.chosen)
+
 
 def number(value: float) -> str:
     """Four decimals, one from a hundred on, two significant digits below 0.0005."""

@@ -40,6 +40,6 @@ def dvc_yaml() -> str:
     pipeline = {
         "stages": {stage.name: _stage(stage) for stage in STAGES},
         "metrics": [f"{_folder('evaluation')}/metrics.json"],
-        "plots": [{f"{_folder('evaluation')}/plots/learning.csv": {"x": "epoch", "y": "value"}}],
+        "plots": [{f"{_folder('evaluation')}/plots": {"x": "epoch"}}],
     }
     return HEAD + yaml.safe_dump(pipeline, sort_keys=False, width=100)

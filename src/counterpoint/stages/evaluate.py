@@ -13,7 +13,7 @@ from counterpoint.errors import UserError
 from counterpoint.evaluation.history import (
     curves_from_history,
     flat_metrics,
-    learning_table,
+    learning_tables,
     summaries,
 )
 from counterpoint.evaluation.importance import agreements
@@ -75,9 +75,8 @@ def _write(call: StageCall, report: Report) -> None:
     write_json(call.output / "report.json", report.model_dump(mode="json"))
     write_json(call.output / "metrics.json", flat_metrics(report))
     (call.output / "plots").mkdir()
-    schema = {"epoch": pl.Int64, "value": pl.Float64, "curve": pl.String}
-    learning = pl.DataFrame(learning_table(report), schema=schema)
-    learning.write_csv(call.output / "plots" / "learning.csv")
+    for name, rows in learning_tables(report).items():
+        pl.DataFrame(rows).write_csv(call.output / "plots" / f"{name}.csv")
     write_text(call.output / "report.html", page(report))
     write_manifest(call.output)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from counterpoint.data.schema import TaskKind
 from counterpoint.evaluation.card import Card, CardTask, calibration, limits
 from counterpoint.evaluation.gate import Verdict
 from counterpoint.evaluation.report import Report
@@ -23,6 +24,8 @@ def model_card(
     lineage: Mapping[str, str],
 ) -> Card:
     """The card of one seed's joint model."""
+    ranks = any(task.kind is TaskKind.LINK for task in store.meta.tasks.values())
+    samples_ranks = ranks and store.meta.candidates != "all"
     return Card(
         data=report.name,
         data_facts=report.data_facts,
@@ -31,7 +34,7 @@ def model_card(
         verdict=verdict,
         twins=report.twins[run.cell.encoder],
         gate=gate_settings(Params.model_validate(report.parameters)),
-        limits=limits(verdict, store.meta.candidates, lineage),
+        limits=limits(verdict, samples_ranks, lineage),
         lineage=dict(lineage),
         reproduce=_reproduce(lineage),
     )

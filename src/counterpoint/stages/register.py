@@ -80,9 +80,10 @@ def register(call: StageCall) -> None:
     inputs = {name: path for name, path in call.inputs.items() if name != "runs"}
     lineage = {**collect(Path.cwd(), inputs, UPSTREAM), **report.lineage}
     call.report("bundles")
+    # of several that may be promoted the last one keeps the alias candidate
     candidates = [
         _candidate(call, store, runs[verdict.candidate], verdict, report, lineage)
-        for verdict in report.candidates
+        for verdict in report.chosen_last
     ]
     record = PipelineRecord(
         data=store.meta.name,

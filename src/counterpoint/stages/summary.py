@@ -18,7 +18,7 @@ def verdict_table(work: Path) -> "RenderableType":
 
 
 def next_line(work: Path) -> str:
-    """Report, registered versions, and the command that promotes."""
+    """Report, registered versions, and the command that promotes the one that is candidate."""
     from counterpoint.registry.receipt import read_receipt
 
     receipt = read_receipt(work / "registration" / RECEIPT)
@@ -31,7 +31,7 @@ def next_line(work: Path) -> str:
     options = f"--model {receipt.model} --work {work}"
     if promotable:
         lines.append(
-            f"next: counterpoint models promote {promotable[0].version}"
+            f"next: counterpoint models promote {promotable[-1].version}"
             f" --expect-champion none {options}"
         )
     else:
