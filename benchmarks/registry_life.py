@@ -90,7 +90,7 @@ class Terminal:
     def section(self) -> str:
         """What was seen since the last section."""
         text, self.lines = "\n".join(self.lines).strip(), []
-        return f"```\n{text}\n```\n"
+        return f"```console\n{text}\n```\n"
 
 
 def spoil_weights(work: Path) -> None:
