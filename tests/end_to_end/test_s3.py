@@ -1,12 +1,13 @@
 """A data set goes to an S3 server and comes back by revision; `make test-s3` runs it."""
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from counterpoint.stages.ingest import ingest
 from counterpoint.stages.params import Params
 from counterpoint.stages.table import StageCall
 from tests.end_to_end.conftest import run
+from tests.registry.stores import free_port
 
 PROGRAMS = os.environ.get("COUNTERPOINT_TEST_S3")  # folder of dvc with S3, and of the server
 pytestmark = pytest.mark.skipif(
@@ -25,38 +27,51 @@ KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret"}
 BUCKET = "shelf"
 
 
+PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
+NOT_NEEDED = ("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false")
+
+
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """An S3 server with one bucket, on a free port that it says itself."""
-    log = tmp_path / "server.log"
+    """A SeaweedFS server that knows one user, with a bucket of theirs."""
+    can = {"name": "ann", "actions": ["Admin", "Read", "Write", "List"]}
+    keys = {"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    known, store, log = (tmp_path / name for name in ("known.json", "store", "server.log"))
+    known.write_text(json.dumps({"identities": [{**can, "credentials": [keys]}]}))
+    store.mkdir()
+    ports = {name: free_port() for name in (*PORTS, *(f"{port}.grpc" for port in PORTS))}
+    command = [
+        *(f"{PROGRAMS}/weed", "server", "-s3", f"-s3.config={known}", f"-dir={store}"),
+        *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", *NOT_NEEDED),
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]
     with log.open("w") as said:
-        server = subprocess.Popen([f"{PROGRAMS}/moto_server", "-p", "0"], stdout=said, stderr=said)
+        server = subprocess.Popen(command, stdout=said, stderr=said)
     try:
-        yield _with_bucket(_address_in(log, server))
+        address = f"http://127.0.0.1:{ports['s3.port']}"
+        _wait_for(address, server, log)
+        given = f"endpoint_url={address!r}, key={keys['accessKey']!r}, secret={keys['secretKey']!r}"
+        code = f"from s3fs import S3FileSystem; S3FileSystem({given}).mkdir({BUCKET!r})"
+        run(f"{PROGRAMS}/python", "-c", code, cwd=tmp_path)
+        yield address
     finally:
         server.terminate()
         server.wait()
 
 
-def _address_in(log: Path, server: "subprocess.Popen[bytes]") -> str:
-    for _ in range(300):
-        for line in log.read_text().splitlines():
-            if "Running on http" in line:
-                return line.split("Running on ")[1].strip()
+def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until it refuses who says no key."""
+    for _ in range(600):
         assert server.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-def _with_bucket(address: str) -> str:
-    for _ in range(100):
         try:
-            urlopen(Request(f"{address}/{BUCKET}", method="PUT")).close()
+            urlopen(address).close()
+        except HTTPError as answer:
+            if answer.code == 403:
+                return
+            time.sleep(0.1)
         except URLError:
             time.sleep(0.1)
-        else:
-            return address
-    raise AssertionError(f"{address} does not answer")
+    raise AssertionError(log.read_text())
 
 
 def test_a_data_set_comes_back_from_s3_by_revision(
@@ -77,6 +92,10 @@ def test_a_data_set_comes_back_from_s3_by_revision(
     run(*git, "add", "--all", cwd=repo)
     run(*git, "commit", "--quiet", "--message", "data", cwd=repo)
     rev = run(*git, "rev-parse", "HEAD", cwd=repo).stdout.strip()
+    with monkeypatch.context() as wrong:
+        wrong.setenv("AWS_SECRET_ACCESS_KEY", "guessed")
+        refused = run(f"{PROGRAMS}/dvc", "push", "--quiet", cwd=repo, check=False)
+        assert refused.returncode != 0, "the server takes any key"
     run(f"{PROGRAMS}/dvc", "push", "--quiet", cwd=repo)
 
     data = yaml.safe_load(said.split("commit:\n")[1])["data"] | {"repo": str(repo), "rev": rev}

@@ -92,8 +92,8 @@ def calibration(parts: Parts) -> list[Bin]:
 def limits(verdict: Verdict, samples_ranks: bool, lineage: Mapping[str, str]) -> list[str]:
     """What whoever uses the model must know; whether a task is ranked among a sample."""
     found = [
-        "Nodes that were not in the graph are refused, or scored as the average node of their"
-        " type where batch scoring is asked to.",
+        "Nodes that were not in the graph are refused; batch scoring can be asked to take the"
+        " average node of their type, or to encode them from today's tables where the model can.",
         "Scores say what follows from past data; whether acting on them helps was not tested.",
         "Only the target tasks were held to a margin; auxiliary tasks may have paid.",
     ]
