@@ -132,7 +132,8 @@ def test_training_components_hand_over_folders_and_their_digests(
     )
     assert judged == verified_digest(tmp_path / "evaluation")
     assert decision in ("promote", "hold", "reject")
-    told = (d["graph"], digests, judged, grid, {"model": "shop"}, "")
+    told = (d["graph"], digests, judged, TINY, {}, grid, [0, 1], {}, settings, {})
+    told = (*told, {"references": False}, {"model": "shop"}, "")
     receipt, version = register.python_func(graph, runs, evaluation, *told, registration)
     assert (receipt, version) == (verified_digest(tmp_path / "registration"), "1")
     for name, run, digest in zip(grid, runs, digests, strict=True):
