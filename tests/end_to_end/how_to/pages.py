@@ -32,6 +32,10 @@ kubectl create secret generic counterpoint-storage --from-literal=access_key_id=
         "a cluster; `make lint-files` checks the manifest"
     ),
     """\
+sed "s|counterpoint-train@sha256:0*|$COUNTERPOINT_TRAIN_IMAGE|" pipelines/train_job.yaml | kubectl create -f -""": (  # noqa: E501
+        "a cluster with Kubeflow Trainer; tests hold the manifest"
+    ),
+    """\
 docker build -f components/images/Containerfile --target data  -t counterpoint-data:0.1.0 .
 docker build -f components/images/Containerfile --target train -t counterpoint-train:0.1.0 .
 make test-containers    # builds both and runs the tiny pipeline in them""": (
