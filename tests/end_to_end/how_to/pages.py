@@ -32,14 +32,8 @@ kubectl create secret generic counterpoint-storage --from-literal=access_key_id=
         "a cluster; `make lint-files` checks the manifest"
     ),
     """\
-COUNTERPOINT_WORKERS=2 dvc repro                  # also counterpoint run, counterpoint stage train
-counterpoint pipeline submit --workers 4 --gpus 4 # the variable in pods that train a cell; also schedule, compile --output
-torchrun --standalone --nproc-per-node 2 -m counterpoint.cli stage train --cell mmoe-gcn-uncertainty""": (  # noqa: E501
-        "several processes and GPUs; test_workers and test_torchrun start torchrun both ways, and "
-        "test_kfp_cluster compiles with --workers"
-    ),
-    'sed "s|counterpoint-train@sha256:0*|$COUNTERPOINT_TRAIN_IMAGE|" pipelines/train_job.yaml | kubectl create -f -': (  # noqa: E501
-        "a cluster with Kubeflow Trainer; test_train_job reads the manifest"
+sed "s|counterpoint-train@sha256:0*|$COUNTERPOINT_TRAIN_IMAGE|" pipelines/train_job.yaml | kubectl create -f -""": (  # noqa: E501
+        "a cluster with Kubeflow Trainer; tests hold the manifest"
     ),
     """\
 docker build -f components/images/Containerfile --target data  -t counterpoint-data:0.1.0 .

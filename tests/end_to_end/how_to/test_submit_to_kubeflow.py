@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from tests.end_to_end.conftest import copy_checkout
@@ -30,6 +31,8 @@ def test_the_pipelines_run_here_and_go_to_a_cluster(tmp_path: Path) -> None:
         if path.endswith(("/runs", "/recurringruns"))
     ]
     main, watch = "counterpoint-main-job", "counterpoint-score-and-monitor"
-    assert names == [main, main, main, "counterpoint-promote", watch]
+    assert names == [main, main, main, main, "counterpoint-promote", watch]
+    asks_for_gpus = ["nvidia.com/gpu" in json.dumps(body) for _, body in made]
+    assert asks_for_gpus.count(True) == 1
     crons = [body["trigger"]["cron_schedule"]["cron"] for _, body in made if "trigger" in body]
     assert crons == ["0 0 3 * * *", "0 0 6 * * *"]
