@@ -38,7 +38,7 @@ def pipeline_compile(
 
 
 Pipeline = Annotated[
-    str, typer.Option("--pipeline", help="main_job, score_and_monitor or promote.")
+    str, typer.Option("--pipeline", help="train_and_register, score_and_monitor or promote.")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -54,7 +54,7 @@ def pipeline_run(
     ] = False,
     params: ParamsFile = Path("params.yaml"),
     root: Annotated[Path, typer.Option(help="Folder for artefacts.")] = Path("work-kfp"),
-    pipeline: Pipeline = "main_job",
+    pipeline: Pipeline = "train_and_register",
     settings: Settings = None,
 ) -> None:
     """Run a KFP pipeline of this checkout."""
@@ -75,7 +75,7 @@ def pipeline_submit(
     params: ParamsFile = Path("params.yaml"),
     gpus: Gpus = 0,
     workers: Workers = 1,
-    pipeline: Pipeline = "main_job",
+    pipeline: Pipeline = "train_and_register",
     settings: Settings = None,
 ) -> None:
     """Run a pipeline on the cluster of KF_PIPELINES_ENDPOINT; docs/kubeflow.md has the rest."""
@@ -96,7 +96,7 @@ def pipeline_schedule(
     params: ParamsFile = Path("params.yaml"),
     gpus: Gpus = 0,
     workers: Workers = 1,
-    pipeline: Pipeline = "main_job",
+    pipeline: Pipeline = "train_and_register",
     settings: Settings = None,
 ) -> None:
     """Run a pipeline on the cluster again and again."""

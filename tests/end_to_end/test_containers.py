@@ -39,7 +39,7 @@ def docker(*arguments: str) -> str:
 
 def image_of_stage() -> dict[str, str]:
     """Stage to image, as the compiled pipeline has them."""
-    compiled = (ROOT / "pipelines" / "main_job.yaml").read_text()
+    compiled = (ROOT / "pipelines" / "train_and_register.yaml").read_text()
     executors = next(yaml.safe_load_all(compiled))["deploymentSpec"]["executors"]
     return {
         name.removeprefix("exec-").replace("-", "_"): executor["container"]["image"]

@@ -126,13 +126,13 @@ def test_no_reference_dangles(documents: Documents) -> None:
             lambda spec: spec["deploymentSpec"]["executors"].pop("exec-importer"),
         ),
         (
-            "main_job.yaml",
+            "train_and_register.yaml",
             lambda spec: _artifacts(spec, "train").update(
                 graph={"componentInputArtifact": "nobody"}
             ),
         ),
         (
-            "main_job.yaml",
+            "train_and_register.yaml",
             lambda spec: _artifacts(spec, "evaluate")["graph"]["taskOutputArtifact"].update(
                 outputArtifactKey="nothing"
             ),
@@ -206,7 +206,7 @@ def test_failures_are_recorded_whatever_fails(documents: Documents) -> None:
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("main_job.yaml", "promote"),
+        ("train_and_register.yaml", "promote"),
         ("promote.yaml", "promote"),
         ("score_and_monitor.yaml", "score"),
         ("score_and_monitor.yaml", "monitor"),

@@ -49,7 +49,7 @@ def steps(
 def test_the_chosen_version_is_promoted_where_asked_and_the_verdict_is_promote(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ran = steps(monkeypatch, tmp_path, "main_job", "promote", promote="3")
+    ran = steps(monkeypatch, tmp_path, "train_and_register", "promote", promote="3")
     (given,) = [arguments for name, arguments in ran if name == "comp-promote"]
     assert (given["version"], given["expect_champion"]) == ("7", "3")
     assert given["graph_digest"] == "digest of comp-build-graph"
@@ -65,7 +65,9 @@ def test_the_chosen_version_is_promoted_where_asked_and_the_verdict_is_promote(
 def test_nobody_is_promoted_otherwise_and_all_else_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, decision: str, settings: dict[str, str]
 ) -> None:
-    ran = [name for name, _ in steps(monkeypatch, tmp_path, "main_job", decision, **settings)]
+    ran = [
+        name for name, _ in steps(monkeypatch, tmp_path, "train_and_register", decision, **settings)
+    ]
     wanted = [f"comp-{stage.name.replace('_', '-')}" for stage in STAGES]
     assert sorted(ran) == sorted([*wanted, "comp-train", "comp-plan-cells", "comp-record-failure"])
 
@@ -73,7 +75,7 @@ def test_nobody_is_promoted_otherwise_and_all_else_runs(
 def test_each_cell_is_trained_on_the_graph_and_the_trunks_of_this_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ran = steps(monkeypatch, tmp_path, "main_job", "hold")
+    ran = steps(monkeypatch, tmp_path, "train_and_register", "hold")
     given = [arguments for name, arguments in ran if name == "comp-train"]
     assert sorted(arguments["cell"] for arguments in given) == sorted(GRID)
     for arguments in given:

@@ -54,7 +54,7 @@ def test_submit_sends_the_spec_the_parameters_and_the_token(cluster: Cluster, pi
     assert run["experiment_id"] == "e1"
     spec, parameters = run["pipeline_spec"], run["runtime_config"]["parameters"]
     assert set(spec) == {"pipeline_spec", "platform_spec"}
-    assert parameters == arguments_of("main_job")
+    assert parameters == arguments_of("train_and_register")
     assert not {"monitor", "promote", "rows"} & set(parameters)
     assert {auth for _, _, auth, _ in cluster.requests} == {"Bearer secret-token"}
     assert "secret-token" not in json.dumps([body for *_, body in cluster.requests])
@@ -133,7 +133,7 @@ def test_wrong_settings_of_a_pipeline_are_a_line_each() -> None:
         "version, unknown",
         "counterpoint-score-and-monitor needs --set rows=…",
     )
-    with pytest.raises(UserError, match="no pipeline 'main'; there are main_job"):
+    with pytest.raises(UserError, match="no pipeline 'main'; there are train_and_register"):
         pipeline_named(ROOT, "main")
 
 

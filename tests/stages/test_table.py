@@ -60,7 +60,7 @@ def test_stages_do_not_depend_on_what_they_do_not_use() -> None:
 
 @pytest.fixture(scope="module")
 def pipeline() -> dict[str, Any]:
-    return next(yaml.safe_load_all((ROOT / "pipelines" / "main_job.yaml").read_text()))
+    return next(yaml.safe_load_all((ROOT / "pipelines" / "train_and_register.yaml").read_text()))
 
 
 def flat_tasks(pipeline: dict[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from counterpoint.errors import UserError
 from counterpoint.stages.params import Params
 from counterpoint.stages.sources import code_digest
 
-MAIN_JOB = "main_job"
-PIPELINES = (MAIN_JOB, "score_and_monitor", "promote")
+TRAIN_AND_REGISTER = "train_and_register"
+PIPELINES = (TRAIN_AND_REGISTER, "score_and_monitor", "promote")
 # compiled file to its pipeline and the accelerators of each task that trains
-COMPILED = {f"{name}.yaml": (name, 0) for name in PIPELINES} | {"main_job_gpu.yaml": (MAIN_JOB, 1)}
+COMPILED = {f"{name}.yaml": (name, 0) for name in PIPELINES} | {
+    "train_and_register_gpu.yaml": (TRAIN_AND_REGISTER, 1)
+}
 # who runs in an image, which must not be root; components/images/Containerfile makes it so
 IMAGE_USER = 65532
 
@@ -27,7 +29,7 @@ def pipeline_named(checkout: Path, name: str, gpus: int = 0, workers: int = 1) -
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
     found = getattr(import_module(f"pipelines.{name}"), name)
-    return found(gpus, workers) if name == MAIN_JOB else found
+    return found(gpus, workers) if name == TRAIN_AND_REGISTER else found
 
 
 def compile_pipeline(pipeline: Any, target: Path) -> None:

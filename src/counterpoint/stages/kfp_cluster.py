@@ -12,7 +12,12 @@ from typing import Any
 import yaml
 
 from counterpoint.errors import UserError
-from counterpoint.stages.kfp import MAIN_JOB, compile_pipeline, pipeline_arguments, pipeline_named
+from counterpoint.stages.kfp import (
+    TRAIN_AND_REGISTER,
+    compile_pipeline,
+    pipeline_arguments,
+    pipeline_named,
+)
 from counterpoint.stages.params import Params
 
 ENDPOINT = "KF_PIPELINES_ENDPOINT"  # kfp's own name
@@ -26,7 +31,7 @@ def submit(
     checkout: Path,
     params: Params,
     gpus: int = 0,
-    pipeline: str = MAIN_JOB,
+    pipeline: str = TRAIN_AND_REGISTER,
     settings: Mapping[str, str] | None = None,
     workers: int = 1,
 ) -> str:
@@ -62,7 +67,7 @@ def schedule(
     name: str,
     cron: str,
     gpus: int = 0,
-    pipeline: str = MAIN_JOB,
+    pipeline: str = TRAIN_AND_REGISTER,
     settings: Mapping[str, str] | None = None,
     workers: int = 1,
 ) -> str:

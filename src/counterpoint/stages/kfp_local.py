@@ -13,7 +13,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from counterpoint.errors import UserError
-from counterpoint.stages.kfp import IMAGE_USER, MAIN_JOB, pipeline_arguments, pipeline_named
+from counterpoint.stages.kfp import (
+    IMAGE_USER,
+    TRAIN_AND_REGISTER,
+    pipeline_arguments,
+    pipeline_named,
+)
 from counterpoint.stages.params import Params
 
 TRACKING = "MLFLOW_TRACKING_URI"
@@ -25,7 +30,7 @@ def run_local(
     params: Params,
     root: Path,
     docker: bool = False,
-    name: str = MAIN_JOB,
+    name: str = TRAIN_AND_REGISTER,
     settings: Mapping[str, str] | None = None,
 ) -> None:
     """Run a pipeline by KFP's local runner; artefacts go below ``root``.

@@ -30,7 +30,7 @@ def test_the_pipelines_run_here_and_go_to_a_cluster(tmp_path: Path) -> None:
         for path, body in made
         if path.endswith(("/runs", "/recurringruns"))
     ]
-    main, watch = "counterpoint-main-job", "counterpoint-score-and-monitor"
+    main, watch = "counterpoint-train-and-register", "counterpoint-score-and-monitor"
     assert names == [main, main, main, main, "counterpoint-promote", watch]
     asks_for_gpus = ["nvidia.com/gpu" in json.dumps(body) for _, body in made]
     assert asks_for_gpus.count(True) == 1

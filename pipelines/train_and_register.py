@@ -23,11 +23,11 @@ def _promote_if_asked(artifacts: Artifacts, params: dict[str, Any]) -> None:
         promotion(artifacts, register.outputs["version"], expected, params)
 
 
-def main_job(gpus: int = 0, workers: int = 1) -> Any:
+def train_and_register(gpus: int = 0, workers: int = 1) -> Any:
     """The pipeline, with so many accelerators for each task that trains, and workers a cell."""
 
     @dsl.pipeline(
-        name="counterpoint-main-job",
+        name="counterpoint-train-and-register",
         description="Tables to a gated, registered multi-task model; no task pays for another.",
     )
     def pipeline(
