@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.how_to.pages import NOT_HERE, ROOT, SHELL, blocks, markdown_files, script
+from tests.end_to_end.how_to.pages import (
+    NOT_HERE,
+    ROOT,
+    SHELL,
+    blocks,
+    follow,
+    markdown_files,
+    script,
+)
 
 PAGES = {path.relative_to(ROOT).as_posix(): list(blocks(path)) for path in markdown_files()}
 TYPED = {name: [b.text for b in found if b.language == SHELL] for name, found in PAGES.items()}
@@ -43,3 +51,13 @@ def test_a_page_becomes_a_script(tmp_path: Path) -> None:
         "cat a/b.yaml",
         "code=0; false || code=$?; test $code = 1",
     ]
+
+
+@pytest.mark.parametrize(
+    "typed", ["false\ntrue", "false | true", "echo $nowhere", "true   # exit code 1"]
+)
+def test_a_page_that_does_not_work_fails(tmp_path: Path, typed: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"```sh\n{typed}\n```\n")
+    with pytest.raises(AssertionError, match="exit code 1"):
+        follow(script(str(page)), tmp_path)
