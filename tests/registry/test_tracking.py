@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from counterpoint.errors import UserError
-from counterpoint.registry.tracking import connect, experiment_id, redacted
+from counterpoint.registry.tracking import as_default, connect, experiment_id, redacted
 
 
 def test_sqlite_in_the_work_folder_is_the_default_and_nothing_else_is_written(
@@ -35,6 +35,20 @@ def test_the_argument_wins_over_the_environment(tracking, tmp_path, monkeypatch)
     assert connect(tmp_path).uri == tracking.uri
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert connect(tmp_path, tracking.uri).uri == tracking.uri
+
+
+def test_mlflow_asks_the_environment_again_after_a_store_was_its_default(tracking, monkeypatch):
+    import mlflow
+
+    for before in ("http://127.0.0.1:9", None):
+        if before is None:
+            monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        else:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+        with as_default(tracking):
+            assert mlflow.get_tracking_uri() == tracking.uri
+        assert os.environ.get("MLFLOW_TRACKING_URI") == before
+        assert mlflow.is_tracking_uri_set() == (before is not None)
 
 
 def test_telemetry_is_off_and_no_address_is_printed(tracking):

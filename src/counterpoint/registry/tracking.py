@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PREFIX = "counterpoint."  # of every tag and parameter that we write
 
 _PAGE = 500
+_TRACKING_URI = "MLFLOW_TRACKING_URI"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -59,7 +60,7 @@ def connect(work: Path, uri: str | None = None) -> Tracking:
     Raises:
         UserError: the address is a folder of files, or nothing answers there.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = uri or os.environ.get(_TRACKING_URI)
     if not uri:  # an empty variable is as good as none
         work.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{work.resolve() / 'mlflow.db'}"
@@ -99,15 +100,21 @@ def every_page(search: Callable[..., Any], query: str) -> list[Any]:
 
 @contextmanager
 def as_default(tracking: Tracking) -> Iterator[None]:
-    """Make this store MLflow's global one for the block: a sqlite registry asks it for models."""
+    """Make this store MLflow's global one for the block: a sqlite registry asks it for models.
+
+    Afterwards the environment says what it said before, and MLflow asks it: whoever had set an
+    address had it set there too.
+    """
     import mlflow
 
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    before = os.environ.get(_TRACKING_URI)
     mlflow.set_tracking_uri(tracking.uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ[_TRACKING_URI] = before
 
 
 def redacted(text: str) -> str:
