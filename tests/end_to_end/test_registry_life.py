@@ -376,6 +376,7 @@ def test_a_scoring_server_answers_the_stored_request(
     command += ["--model-uri", f"models:/{MODEL}/3", "--port", str(port)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True
