@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.intervals import over_seeds
-from benchmarks.paper_tables import relaimpr
+from benchmarks.paper_tables import CHANCE, relaimpr
 from counterpoint.data.schema import read_yaml
 from counterpoint.files import read_json
 from counterpoint.metrics import metric_named
@@ -153,8 +153,12 @@ def compared(results: Path, unit: Unit, asked: Question) -> dict[str, dict[str, 
         seeds = sorted(own.keys() & other.keys())
         if len(seeds) < 2:
             raise NotComputedError(f"`{asked.study}` and `{asked.than}` share fewer than two seeds")
+        if unit == "relaimpr" and min(other.values()) <= CHANCE:
+            continue  # nothing to be relative to
         sides = ([side[seed] for seed in seeds] for side in (own, other))
         found[cell] = over_seeds(gains(unit, asked.metric, *sides))
+    if not found:
+        raise NotComputedError("RelaImpr: nothing it is compared with is above chance")
     return found
 
 

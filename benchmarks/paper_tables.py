@@ -21,6 +21,7 @@ from counterpoint.data.schema import read_yaml
 from counterpoint.errors import UserError
 from counterpoint.files import write_json
 
+CHANCE = 0.5  # of AUC and GAUC
 PAPERS = Path(__file__).with_suffix(".yaml")
 Numbers = Sequence[float]
 
@@ -77,9 +78,9 @@ def relaimpr(value: float, base: float) -> float:
     Raises:
         UserError: the base is no better than chance: nothing is relative to that.
     """
-    if base <= 0.5:
-        raise UserError(f"RelaImpr: the base is {base}, which is not above chance, 0.5")
-    return 100 * ((value - 0.5) / (base - 0.5) - 1)
+    if base <= CHANCE:
+        raise UserError(f"RelaImpr: the base is {base}, which is not above chance, {CHANCE}")
+    return 100 * ((value - CHANCE) / (base - CHANCE) - 1)
 
 
 # All rise with the row's own numbers and fall with the others', so that their range over what

@@ -29,6 +29,7 @@ NOISY = [0.60, 0.80, 0.76]
 @pytest.fixture
 def results(tmp_path):
     values = {"fixed": FIXED, "better": BETTER, "noisy": NOISY, "undefined": [0.7, None, 0.7]}
+    values["coin"] = [0.6, 0.5, 0.6]
     losses = {"fixed": [0.5, 0.4, 0.45], "better": [0.3, 0.2, 0.26]}
     cells = {f"mmoe-gcn-{name}": {"t": {"auc": aucs}} for name, aucs in values.items()}
     for name, of_name in losses.items():
@@ -86,6 +87,13 @@ def test_units(results):
     relaimpr = row(results, "mmoe-gcn-fixed", unit="relaimpr")
     mean = 100 * sum((a - b) / (b - 0.5) for a, b in zip(BETTER, FIXED, strict=True)) / 3
     assert relaimpr["ours"].startswith(f"{mean:+.2f} % (")
+
+
+def test_a_cell_that_is_not_above_chance_has_no_relaimpr(results):
+    assert "(of" not in row(results, "mmoe-gcn-fixed", "mmoe-gcn-coin", unit="relaimpr")["where"]
+    alone = row(results, "mmoe-gcn-coin", unit="relaimpr")
+    assert (alone["verdict"], alone["ours"][:9]) == ("not computed", "RelaImpr:")
+    assert row(results, "mmoe-gcn-coin")["verdict"] == "holds"
 
 
 def test_all_that_a_pattern_names_must_be_beaten_and_never_itself(results):
