@@ -10,6 +10,12 @@ from counterpoint.files import file_digests, new_folder
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.training import workers
 from counterpoint.training.cell import READINGS, CellTrainer, open_run
+from counterpoint.training.pretrain import (
+    PretrainSettings,
+    pretrained_trunk,
+    trunk_path,
+    write_trunk,
+)
 from counterpoint.training.settings import TrainSettings, cell_named
 from counterpoint.training.workers import merge_runs, train_share
 
@@ -25,6 +31,9 @@ SETTINGS = TrainSettings.model_validate(
         "search": {"trials": 2},
     }
 )
+PRETRAINING = PretrainSettings.model_validate(
+    {"epochs": 1, "auxiliaries": {"degrees": {"kind": "degree", "seeds": 16}}}
+)
 
 
 def trained(
@@ -33,6 +42,7 @@ def trained(
     seeds: Sequence[int],
     target: Path,
     settings: TrainSettings = SETTINGS,
+    pretrained: Path | None = None,
 ) -> Path:
     """A run directory of these seeds of the cell of ``SEEDS``."""
     with new_folder(target) as scratch:
@@ -44,6 +54,7 @@ def trained(
             target=scratch,
             scratch=None,
             report=lambda line: None,
+            pretrained=pretrained,
             search_seed=SEEDS[0],
         ).run()
     return target
@@ -69,6 +80,29 @@ def test_the_merged_run_has_the_bytes_of_one_process(
     assert run.seeds == SEEDS
     assert (whole / READINGS).is_file() == readings
     assert not [path for path in target.iterdir() if path.name.startswith(".")]
+
+
+def test_the_merged_run_names_the_trunks_of_all_seeds(
+    market_graph: TrainingGraph, tmp_path: Path
+) -> None:
+    trunks, target = tmp_path / "trunks", tmp_path / "target"
+    target.mkdir()
+    for seed in SEEDS:
+        found = pretrained_trunk(
+            market_graph.store, "gcn", PRETRAINING, SETTINGS, seed, lambda line: None
+        )
+        path = trunk_path(trunks, "gcn", seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_trunk(path, found)
+    cell = "shared_bottom-gcn-fixed"
+    whole = trained(market_graph, cell, SEEDS, tmp_path / "whole", pretrained=trunks)
+    parts = [
+        trained(market_graph, cell, SEEDS[rank::2], target / f".part-{rank}", pretrained=trunks)
+        for rank in (0, 1)
+    ]
+    merge_runs(parts, SEEDS, target)
+    assert set(open_run(target).config["trunks"]) == set(map(str, SEEDS))
+    assert file_digests(target) == file_digests(whole)
 
 
 def test_each_worker_searches_as_one_process_does_and_the_first_merges(

@@ -64,7 +64,7 @@ def merge_runs(parts: Sequence[Path], seeds: Sequence[int], target: Path) -> Non
     runs = [open_run(part) for part in parts]
     first = runs[0]
     for run in runs[1:]:
-        if {**run.config, "seeds": []} != {**first.config, "seeds": []}:
+        if _shared(run.config) != _shared(first.config):
             raise UserError(
                 f"{first.cell.name}: workers came to different settings or graphs; run it in one"
                 " process, or on machines that compute the same"
@@ -73,7 +73,9 @@ def merge_runs(parts: Sequence[Path], seeds: Sequence[int], target: Path) -> Non
         name: {seed: found for run in runs for seed, found in run.metrics[name].items()}
         for name in ("seeds", "selection")
     }
-    write_json(target / "config.json", {**first.config, "seeds": list(seeds)})
+    trunks = {seed: found for run in runs for seed, found in run.config.get("trunks", {}).items()}
+    of_all = {"seeds": list(seeds), **({"trunks": trunks} if trunks else {})}
+    write_json(target / "config.json", {**first.config, **of_all})
     write_json(target / "metrics.json", {**first.metrics, **by_seed})
     (first.path / "search.json").rename(target / "search.json")
     write_history(target / HISTORY, _rows(runs, HISTORY, seeds))
@@ -84,6 +86,11 @@ def merge_runs(parts: Sequence[Path], seeds: Sequence[int], target: Path) -> Non
             folder.rename(target / folder.name)
         shutil.rmtree(run.path)
     write_manifest(target)
+
+
+def _shared(config: dict[str, Any]) -> dict[str, Any]:
+    """What a run directory says that is not of its own seeds."""
+    return {key: found for key, found in config.items() if key not in ("seeds", "trunks")}
 
 
 def _rows(runs: Sequence[Run], name: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
