@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.registry_life import PARAMS
 from counterpoint import cli
 from counterpoint.data.folder import open_folder
 from counterpoint.files import new_folder, read_json
@@ -27,26 +28,6 @@ from counterpoint.stages.runner import calls, run_if_needed
 from tests.registry.stores import await_answer, free_port
 
 MODEL = "counterpoint"
-PARAMS = {
-    "data": {"source": "planted", "preset": "tiny"},
-    "grid": ["single_task-gcn-fixed", "shared_bottom-gcn-fixed", "mmoe-gcn-fixed"],
-    "seeds": [0, 1],
-    "pretrain": {"epochs": 1, "auxiliaries": {"degrees": {"kind": "degree", "seeds": 16}}},
-    "train": {
-        "threads": 1,
-        "encoder": {"width": 8, "layers": 1, "dropout": 0.0},
-        "sharing": {"width": 4, "tower_width": 4},
-        "batch_size": 1024,
-        "epochs": 2,
-        "learning_rate": 0.02,
-    },
-    "evaluate": {
-        "candidates": "all",
-        "references": False,
-        "gate": {"require_gain": False, "allow_provisional": True},
-        "margins": {"click": 0.9, "conversion": 0.9, "complaint": 0.9},
-    },
-}
 Command = Callable[..., tuple[int, str, str]]
 
 
