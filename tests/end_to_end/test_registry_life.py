@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.registry_life import PARAMS
+from benchmarks.registry_life import PARAMS as LENIENT
 from counterpoint import cli
 from counterpoint.data.folder import open_folder
 from counterpoint.files import new_folder, read_json
@@ -28,6 +28,8 @@ from counterpoint.stages.runner import calls, run_if_needed
 from tests.registry.stores import await_answer, free_port
 
 MODEL = "counterpoint"
+DEGREES = {"kind": "degree", "seeds": 16}
+PARAMS = {**LENIENT, "pretrain": {"epochs": 1, "auxiliaries": {"degrees": DEGREES}}}
 Command = Callable[..., tuple[int, str, str]]
 
 

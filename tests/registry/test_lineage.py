@@ -1,3 +1,4 @@
+import json
 import subprocess
 
 import pytest
@@ -67,13 +68,13 @@ def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
 
 def test_the_lock_counts_by_the_stages_that_came_before(checkout):
     lock = checkout / "dvc.lock"
-    before = dvc_lock_digest(lock, ["ingest", "train"])
+    before = dvc_lock_digest(lock, ["ingest", "train"], [])
     lock.write_text(LOCK.replace("cmd: c", "cmd: other") + "  score: {cmd: d}\n")
-    assert dvc_lock_digest(lock, ["ingest", "train"]) == before
+    assert dvc_lock_digest(lock, ["ingest", "train"], []) == before
     lock.write_text(LOCK.replace("cmd: b", "cmd: other"))
-    assert dvc_lock_digest(lock, ["ingest", "train"]) != before
-    assert dvc_lock_digest(lock, ["score"]) is None
-    assert dvc_lock_digest(checkout / "none.lock", ["ingest"]) is None
+    assert dvc_lock_digest(lock, ["ingest", "train"], []) != before
+    assert dvc_lock_digest(lock, ["score"], []) is None
+    assert dvc_lock_digest(checkout / "none.lock", ["ingest"], []) is None
 
 
 def test_lineage_joins_checkout_inputs_and_pipeline(checkout, tmp_path, monkeypatch):
@@ -81,10 +82,14 @@ def test_lineage_joins_checkout_inputs_and_pipeline(checkout, tmp_path, monkeypa
     monkeypatch.setenv("KFP_RUN_ID", "run-7")
     monkeypatch.setenv("COUNTERPOINT_IMAGE_DIGEST", "sha256:abc")
     monkeypatch.setenv("COUNTERPOINT_GIT_COMMIT", "of the image")
-    lineage = collect(checkout, {"data": tmp_path / "work" / "data"}, ["ingest"])
+    folder = tmp_path / "work" / "data"
+    lock = checkout / "dvc.lock"
+    assert "dvc_lock_digest" not in collect(checkout, {"data": folder}, ["ingest"])  # of other runs
+    lock.write_text(json.dumps({"stages": {"ingest": {"outs": [{"path": str(folder)}]}}}))
+    lineage = collect(checkout, {"data": folder}, ["ingest"])
     assert lineage == {
         **git_state(checkout),
-        "dvc_lock_digest": dvc_lock_digest(checkout / "dvc.lock", ["ingest"]),
+        "dvc_lock_digest": dvc_lock_digest(lock, ["ingest"], [folder]),
         "data_digest": digest,
         "kfp_run_id": "run-7",
         "image_digest": "sha256:abc",

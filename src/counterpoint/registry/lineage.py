@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from counterpoint.data.schema import read_yaml
@@ -40,7 +40,7 @@ def collect(
     if os.environ.get(COMMIT) == "unknown":  # an image that was built without saying
         del lineage["git_commit"]
     lineage |= git_state(checkout)
-    lock = dvc_lock_digest(checkout / "dvc.lock", stages)
+    lock = dvc_lock_digest(checkout / "dvc.lock", stages, inputs.values())
     lineage |= {"dvc_lock_digest": lock} if lock else {}
     return lineage | {f"{name}_digest": verified_digest(path) for name, path in inputs.items()}
 
@@ -64,13 +64,24 @@ def commit_is_known(checkout: Path, commit: str) -> bool:
     return _git(checkout, "cat-file", "-t", commit) == "commit"
 
 
-def dvc_lock_digest(lock: Path, stages: Collection[str]) -> str | None:
-    """SHA-256 of the entries of ``stages`` in dvc.lock, matrix items included; None without."""
+def dvc_lock_digest(lock: Path, stages: Collection[str], folders: Iterable[Path]) -> str | None:
+    """SHA-256 of the entries of ``stages`` in dvc.lock, matrix items included.
+
+    None without any, or if they did not make all ``folders``: a checkout in which `dvc repro` was
+    run is also one from which other runs start.
+    """
     if not lock.is_file():
         return None
     entries = read_yaml(lock).get("stages", {})
     chosen = {name: entry for name, entry in entries.items() if name.split("@")[0] in stages}
-    return sha256_of_text(json_text(chosen)) if chosen else None
+    made = {
+        (lock.parent / out["path"]).resolve()
+        for entry in chosen.values()
+        for out in entry.get("outs", [])
+    }
+    if not chosen or not made.issuperset(folder.resolve() for folder in folders):
+        return None
+    return sha256_of_text(json_text(chosen))
 
 
 def _git(checkout: Path, *arguments: str) -> str:
