@@ -16,7 +16,7 @@ from counterpoint.registry.lineage import (
 LOCK = """\
 schema: '2.0'
 stages:
-  ingest: {cmd: a, outs: [{md5: '1'}]}
+  ingest: {cmd: a, outs: [{path: data, md5: '1'}]}
   train@mmoe: {cmd: b}
   register: {cmd: c}
 """
