@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from counterpoint.nn.heads import NodeTower, NormalisedTower, PairTower, joint_logit
+from counterpoint.nn.heads import InnerProduct, NodeTower, NormalisedTower, PairTower, joint_logit
 
 GENERATOR = torch.Generator().manual_seed(0)
 SRC, DST = (torch.randn(6, 4, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
@@ -90,3 +90,13 @@ def test_joint_logit_of_extremes_is_finite_and_right():
 def test_gradients_of_joint_logit():
     a, b = (x.clone().requires_grad_() for x in (SRC, DST))
     assert torch.autograd.gradcheck(joint_logit, (a, b), check_forward_ad=True)
+
+
+def test_inner_product_and_its_level():
+    tower = InnerProduct().double()
+    with torch.no_grad():
+        tower.level.fill_(-1.5)
+    torch.testing.assert_close(tower(SRC, DST), (SRC * DST).sum(1) - 1.5)
+    src, dst = tower.factors(SRC, "src"), tower.factors(DST, "dst")
+    full = src.vector @ dst.vector.T + src.bias[:, None] + dst.bias
+    torch.testing.assert_close(full, SRC @ DST.T - 1.5)

@@ -18,6 +18,7 @@ from counterpoint.models.cross_stitch import CrossStitch
 from counterpoint.models.dephn import DEPHN
 from counterpoint.models.esmm import ESMM
 from counterpoint.models.inline import Inline
+from counterpoint.models.inner_product import CollaborativeFilter
 from counterpoint.models.mmoe import MMoE
 from counterpoint.models.mogenet import MoGENet
 from counterpoint.models.ple import PLE
@@ -69,6 +70,12 @@ def make_model(
     if architecture in BLOCKS:
         return BLOCKS[architecture](encoder, meta, tasks, encoder_settings, sharing)
     body = make_encoder(encoder, meta, encoder_settings)
+    if (
+        architecture == SINGLE_TASK
+        and body.inner_product
+        and all(t.is_pair for t in tasks.values())
+    ):
+        return CollaborativeFilter(body, tasks, sharing)
     return COMPOSED[architecture](body, tasks, sharing)
 
 

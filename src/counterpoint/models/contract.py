@@ -12,6 +12,7 @@ from counterpoint.data.schema import Task, TaskKind
 from counterpoint.errors import UserError
 from counterpoint.graph.views import View
 from counterpoint.nn.heads import (
+    FactorisedTower,
     NodeTower,
     NormalisedTower,
     PairFactors,
@@ -148,7 +149,7 @@ class Model(nn.Module, ABC):
         Only of a model that is ``factorised``.
         """
         tower = self.towers[task]
-        assert isinstance(tower, PairTower)
+        assert isinstance(tower, FactorisedTower)
         return tower.factors(h, side)
 
 

@@ -40,6 +40,8 @@ class NGCFLayer(nn.Module):
 class NGCF(Encoder):
     """Neural graph collaborative filtering (Wang et al. 2019): its layers side by side."""
 
+    inner_product = True
+
     def __init__(self, meta: GraphMeta, settings: EncoderSettings) -> None:
         super().__init__()
         self.dropout, self.depth = settings.dropout, settings.layers
@@ -59,6 +61,8 @@ class NGCF(Encoder):
 
 class LightGCN(Encoder):
     """Propagation of the inputs and nothing else, the mean of all layers (He et al. 2020)."""
+
+    inner_product = True
 
     def __init__(self, meta: GraphMeta, settings: EncoderSettings) -> None:
         super().__init__()

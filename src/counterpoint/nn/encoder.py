@@ -37,13 +37,15 @@ class Encoder(nn.Module, ABC):
     """A view to representations ``[n_out, width]``, by way of ``depth`` blocks of edges.
 
     A representation may be made of equal parts: ``fields`` fields, or ``channels`` (the node's own
-    features, what its neighbours say, what nodes like it say).
+    features, what its neighbours say, what nodes like it say). With ``inner_product`` its authors
+    score a pair by the inner product of its ends, and so do its twins.
     """
 
     width: int
     depth: int
     fields: int | None = None
     channels: int | None = None
+    inner_product: bool = False
     input: InputLayer
     layers: nn.ModuleList
 

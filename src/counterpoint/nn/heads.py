@@ -1,5 +1,6 @@
 """Task towers: a node's representation to class logits, a pair's to one logit."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -61,11 +62,24 @@ class PairFactors:
     bias: Tensor
 
 
-class PairTower(nn.Module):
-    """Two perceptrons, source and destination; the logit is a dot product plus a bias a side.
+class FactorisedTower(nn.Module, ABC):
+    """A pair's logit as a dot product plus a bias a side.
 
     Such a score can be ranked in full by one matrix product and served from stored vectors.
     """
+
+    @abstractmethod
+    def factors(self, h: Tensor, side: str) -> PairFactors:
+        """Vector and bias of ``side`` ('src' or 'dst') for representations ``h [n, d]``."""
+
+    def forward(self, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """Logits ``[n]`` of aligned pairs."""
+        a, b = self.factors(h_src, "src"), self.factors(h_dst, "dst")
+        return (a.vector * b.vector).sum(-1) + a.bias + b.bias
+
+
+class PairTower(FactorisedTower):
+    """Two perceptrons, source and destination, from ``d_in`` to a vector and a bias."""
 
     def __init__(self, d_in: int, width: int, hidden: bool = True) -> None:
         super().__init__()
@@ -73,11 +87,18 @@ class PairTower(nn.Module):
         self.width = width
 
     def factors(self, h: Tensor, side: str) -> PairFactors:
-        """Vector and bias of ``side`` ('src' or 'dst') for representations ``h [n, d]``."""
+        """Vector ``[n, width]`` and bias of a side."""
         out = (self.src if side == "src" else self.dst)(h)
         return PairFactors(out[:, : self.width] / self.width**0.25, out[:, self.width])
 
-    def forward(self, h_src: Tensor, h_dst: Tensor) -> Tensor:
-        """Logits ``[n]`` of aligned pairs."""
-        a, b = self.factors(h_src, "src"), self.factors(h_dst, "dst")
-        return (a.vector * b.vector).sum(-1) + a.bias + b.bias
+
+class InnerProduct(FactorisedTower):
+    """The inner product of the representations as they are, and one level for all pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.zeros(()))  # without it a rare label has no way to be rare
+
+    def factors(self, h: Tensor, side: str) -> PairFactors:
+        """``h`` itself; half the level a side."""
+        return PairFactors(h, (self.level / 2).expand(len(h)))
