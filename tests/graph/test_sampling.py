@@ -34,7 +34,8 @@ def global_edges(view: View, number: int, offsets: list[int]) -> set[tuple[int, 
     by_type = torch.cat(
         [inputs.ids + start for inputs, start in zip(view.inputs.values(), starts, strict=True)]
     )
-    flat, block = by_type[view.order], view.blocks[number]
+    flat = by_type if view.order is None else by_type[view.order]
+    block = view.blocks[number]
     ends = flat[block.csr.indices], flat[block.csr.dst]
     return set(zip(*(value.tolist() for value in (*ends, block.etype)), strict=True))
 

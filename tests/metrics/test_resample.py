@@ -5,14 +5,18 @@ import pytest
 
 from counterpoint.errors import UserError
 from counterpoint.metrics import METRICS, Parts, metric_named, resampled_values, value
+from counterpoint.metrics.drawing import Drawing
 
 RESAMPLED = [name for name in METRICS if metric_named(name).resampled] + ["hr@3"]
 PAIRS = [(name, kind) for name in RESAMPLED for kind in sorted(metric_named(name).kinds)]
 
 
 def drawn_clusters(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.integers(n_clusters, size=(n_resamples, n_clusters), dtype=np.int32)
+    rng, drawing = np.random.default_rng(seed), Drawing(n_clusters)
+    draws = np.empty((n_resamples, n_clusters), dtype=np.int64)
+    for draw in draws:
+        drawing.into(draw, rng)
+    return draws
 
 
 def materialised(parts: Parts, draw: np.ndarray) -> Parts:

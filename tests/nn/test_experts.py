@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
-from counterpoint.nn.experts import Experts, Gates, mixture
+from counterpoint.nn.experts import Experts, Gates, mixture, mixtures
 
 X = torch.randn(7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -76,3 +77,13 @@ def test_gradients():
 
     weight = experts.weight.detach().requires_grad_()
     assert torch.autograd.gradcheck(mixed, (X.clone().requires_grad_(), logits, weight))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_several_mixtures_are_each_its_own(count):
+    gates = [torch.rand(7, 4, dtype=torch.float64) for _ in range(count)]
+    outputs = torch.randn(7, 4, 5, dtype=torch.float64)
+    found = mixtures(gates, outputs)
+    assert len(found) == count
+    for gate, mixed in zip(gates, found, strict=True):
+        torch.testing.assert_close(mixed, mixture(gate, outputs))

@@ -113,5 +113,7 @@ class NeighbourSampler:
             rows = sources[at] - meta.offsets[type_meta.name]
             inputs[type_meta.name] = self.graph.inputs[type_meta.name].at(rows)
             places.append(at)
-        order = torch.argsort(torch.cat(places))
+        by_type = torch.cat(places)
+        # of one type they are in order, and a copy of all inputs is spared
+        order = torch.argsort(by_type) if bool((by_type.diff() < 0).any()) else None
         return View(inputs, order, node_type, blocks, outputs)

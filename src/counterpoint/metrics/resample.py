@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from counterpoint.errors import UserError
 from counterpoint.metrics.additive import contributions, predicted_labels
+from counterpoint.metrics.drawing import Drawing
 from counterpoint.metrics.parts import Parts, check_paired
 from counterpoint.metrics.values import check_kind, metric_named
 
@@ -91,10 +92,18 @@ def _blocks_of_counts(
 def _blocks_of_draws(
     n_clusters: int, n_resamples: int, width: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Clusters ``[b, n_clusters]``. Drawing takes longest: the next block is drawn meanwhile."""
+    """Clusters ``[b, n_clusters]``; the next block is drawn while one is counted."""
+    drawing = Drawing(n_clusters)
+
+    def drawn(b: int) -> NDArray[np.int64]:
+        block = np.empty((b, n_clusters), dtype=np.int64)
+        for row in block:
+            drawing.into(row, rng)
+        return block
+
     sizes = (min(width, n_resamples - start) for start in range(0, n_resamples, width))
     with ThreadPoolExecutor(1) as thread:
-        blocks = (thread.submit(rng.integers, n_clusters, size=(b, n_clusters)) for b in sizes)
+        blocks = (thread.submit(drawn, b) for b in sizes)
         coming = next(blocks)
         for following in blocks:
             yield coming.result()

@@ -1,11 +1,10 @@
 """Progressive layered extraction (Tang et al. 2020); one level of it is CGC."""
 
-import torch
 from torch import Tensor, nn
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
-from counterpoint.nn.experts import Experts, Gates, mixture
+from counterpoint.nn.experts import Experts, Gates, mixtures
 from counterpoint.nn.named import NamedModules
 
 Paths = tuple[Tensor, ...]  # one [n, d] for all, or one a task and the shared one after them
@@ -20,6 +19,7 @@ class Level(nn.Module):
     def __init__(self, tasks: list[str], d_in: int, settings: SharingSettings, top: bool) -> None:
         super().__init__()
         own, shared, width = settings.own_experts, settings.shared_experts, settings.width
+        self.own_experts, self.shared_experts = own, shared
         self.own = NamedModules({t: Experts(own, d_in, width) for t in tasks} if own else {})
         self.shared = Experts(shared, d_in, width)
         self.gates = NamedModules({task: Gates(d_in, own + shared) for task in tasks})
@@ -27,18 +27,24 @@ class Level(nn.Module):
 
     def forward(self, paths: Paths) -> Paths:
         """Each task's mixture ``[n, width]``, and the shared one below another level."""
-        tasks = self.gates.names
-        inputs = paths if len(paths) > 1 else paths * (len(tasks) + 1)
-        shared = self.shared(inputs[-1])
-        by_task = dict(zip(tasks, inputs[:-1], strict=True))
-        own = {task: self.own[task](by_task[task]) for task in self.own.names}
-        mixed = []
-        for task, h in by_task.items():
-            seen = torch.cat([own[task], shared], dim=1) if task in own else shared
-            mixed.append(mixture(self.gates[task](h), seen))
+        count = len(self.gates.names)
+        inputs = paths if len(paths) > 1 else paths * (count + 1)
+        gates = [self.gates[t](h) for t, h in zip(self.gates.names, inputs, strict=False)]
         if self.shared_gate is not None:
-            everything = torch.cat([*own.values(), shared], dim=1)
-            mixed.append(mixture(self.shared_gate(inputs[-1]), everything))
+            gates.append(self.shared_gate(inputs[-1]))
+        # experts that the same gates weigh are mixed together: nothing is copied side by side
+        of_shared = [gate[:, -self.shared_experts :] for gate in gates]
+        mixed = list(mixtures(of_shared, self.shared(inputs[-1])))
+        for place, task in enumerate(self.own.names):
+            readers = [place] if self.shared_gate is None else [place, count]
+            starts = (0, place * self.own_experts)  # in the task's gate, in the shared one
+            of_own = [
+                gates[reader][:, start : start + self.own_experts]
+                for reader, start in zip(readers, starts, strict=False)
+            ]
+            parts = mixtures(of_own, self.own[task](inputs[place]))
+            for reader, part in zip(readers, parts, strict=True):
+                mixed[reader] = mixed[reader] + part
         return tuple(mixed)
 
 

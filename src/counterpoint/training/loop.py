@@ -104,7 +104,10 @@ class Trainer:
         _check_fanouts(settings, self.model.depth)
         self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
         self.optimizer = torch.optim.Adam(
-            self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            self.trained.parameters(),
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,  # a third of the time of the default
         )
         self.parameters = dict(self.trained.named_parameters())
         self.groups = self.trained.parameter_groups()
