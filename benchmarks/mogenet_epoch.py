@@ -34,6 +34,7 @@ from counterpoint.models.contract import Step
 from counterpoint.models.mogenet_settings import MoGENetSettings
 from counterpoint.nn.mgnn import MGNN
 from counterpoint.training.loop import Trainer
+from counterpoint.training.process import prepare_process
 from counterpoint.training.settings import TrainSettings, cell_named
 
 SMALL_DATA = {"top": 10, "min_overlap": 2, "min_degree": 3}
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data sets")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    prepare_process(2)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         graph = TrainingGraph(taobao4(arguments.data, Path(folder)))

@@ -45,6 +45,7 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.nn.experts import SLOPE, Experts, Gates
 from counterpoint.training.loop import Trainer
+from counterpoint.training.process import prepare_process
 from counterpoint.training.settings import TrainSettings, cell_named
 
 FIELDS, CATEGORIES, DIM, WIDTH, TOWER, BATCH = 16, 1000, 16, 128, 64, 2048
@@ -302,7 +303,7 @@ def main() -> None:
         versions = {name: version(name) for name in (*LIBRARIES, "torch")}
     except ModuleNotFoundError as missing:
         sys.exit(f"{missing.name} is not installed; the first lines of {__file__} say how")
-    torch.set_num_threads(2)
+    prepare_process(2)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         store = random_store(Path(folder))

@@ -30,6 +30,7 @@ from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.training.loop import Trainer
+from counterpoint.training.process import prepare_process
 from counterpoint.training.settings import TrainSettings, cell_named
 from counterpoint.weighting import Losses, Problem
 from counterpoint.weighting.gradients import TaskGradients
@@ -235,7 +236,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeats", type=int, default=11)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    prepare_process(2)
     found = []
     for auxiliaries in (1, 2, 5, 8):
         with tempfile.TemporaryDirectory() as folder:

@@ -138,16 +138,16 @@ def test_the_cooperative_loss_is_least_for_uniform_gates(make, step):
     gates = model.private["buy"](x)
     pairs = [(n, m) for n in range(4) for m in range(n + 1, 4)]
     each = sum(gates[:, n] * gates[:, m] for n, m in pairs)
-    found = model.penalties(h, step.batches)
+    found = model(step).penalties
     assert set(found) == {f"balance:{task}" for task in TASKS}
     torch.testing.assert_close(found["balance:buy"], -0.5 * each.mean())
     whole = make(balance=0.5, balanced="batch")
     mean = gates.mean(0)
     expected = -0.5 * sum(mean[n] * mean[m] for n, m in pairs)
-    torch.testing.assert_close(whole.penalties(h, step.batches)["balance:buy"], expected)
+    torch.testing.assert_close(whole(step).penalties["balance:buy"], expected)
     torch.nn.init.zeros_(model.private["buy"][-1].linear.weight)
     torch.nn.init.zeros_(model.private["buy"][-1].linear.bias)
-    uniform = model.penalties(h, step.batches)["balance:buy"]
+    uniform = model(step).penalties["balance:buy"]
     assert float(uniform.detach()) == pytest.approx(-0.5 * 3 / 8)
     assert uniform < found["balance:buy"]
 

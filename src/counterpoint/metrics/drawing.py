@@ -25,7 +25,8 @@ class Drawing:
     def into(self, out: NDArray[np.int64], rng: np.random.Generator) -> None:
         """Fill ``out [n]`` with drawn numbers."""
         in_bucket = rng.multinomial(self.n, self.shares)
-        within = np.frombuffer(rng.bytes(self.n), dtype=np.uint8)
+        words = rng.integers(2**64 - 1, size=-(-self.n // 8), dtype=np.uint64, endpoint=True)
+        within = words.astype("<u8", copy=False).view(np.uint8)[: self.n]
         np.add(np.repeat(self.starts, in_bucket), within, out=out)
         redrawn = self.n - int(in_bucket[-1])  # a byte is too much for less than a bucket
         out[redrawn:] = self.starts[-1] + rng.integers(self.last, size=self.n - redrawn)

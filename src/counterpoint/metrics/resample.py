@@ -1,7 +1,7 @@
 """The cluster bootstrap by counting: a resample is how often each cluster was drawn."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,20 +94,24 @@ def _blocks_of_draws(
 ) -> Iterator[NDArray[np.int64]]:
     """Clusters ``[b, n_clusters]``; the next block is drawn while one is counted."""
     drawing = Drawing(n_clusters)
+    # two in turn: memory that is new to each block takes as long as drawing into it
+    memory = np.empty((2, min(width, n_resamples), n_clusters), dtype=np.int64)
 
-    def drawn(b: int) -> NDArray[np.int64]:
-        block = np.empty((b, n_clusters), dtype=np.int64)
+    def drawn(number: int, b: int) -> NDArray[np.int64]:
+        block: NDArray[np.int64] = memory[number % 2, :b]
         for row in block:
             drawing.into(row, rng)
         return block
 
     sizes = (min(width, n_resamples - start) for start in range(0, n_resamples, width))
     with ThreadPoolExecutor(1) as thread:
-        blocks = (thread.submit(drawn, b) for b in sizes)
-        coming = next(blocks)
-        for following in blocks:
-            yield coming.result()
-            coming = following
+        coming: Future[NDArray[np.int64]] | None = None
+        for number, b in enumerate(sizes):
+            block = None if coming is None else coming.result()
+            coming = thread.submit(drawn, number, b)
+            if block is not None:
+                yield block
+        assert coming is not None
         yield coming.result()
 
 

@@ -127,6 +127,12 @@ class Model(nn.Module, ABC):
             return logits
         return joint_logit(self.score(representations, replace(batch, task=condition)), logits)
 
+    def scored(
+        self, representations: Representations, batch: TaskBatch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of a batch, and named penalties of its rows; here none."""
+        return self.score(representations, batch), {}
+
     def forward(self, step: Step) -> Output:
         """Score all batches of a step, encoding each distinct view once."""
         encoded: dict[int, Representations] = {}
@@ -139,7 +145,8 @@ class Model(nn.Module, ABC):
                 encoded[key] = self.encode(batch.view)
                 on_view = {t: b for t, b in step.batches.items() if b.view is batch.view}
                 penalties.update(self.penalties(encoded[key], on_view))
-            logits[task] = self.score(encoded[key], batch)
+            logits[task], of_rows = self.scored(encoded[key], batch)
+            penalties.update(of_rows)
             used[task] = encoded[key][task]
         return Output(logits, penalties, used)
 

@@ -1,6 +1,6 @@
 """Mixture of graph-enhanced experts, MoGENet (METHODS C.3 and C.4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import torch
@@ -66,15 +66,23 @@ class GraphExperts(nn.Module):
         mixed = mixture(gates, self.perceptrons(x))
         if not self.graph_experts:
             return mixed
-        of_graph = torch.stack(self._graph(parts), dim=1)
-        return torch.cat([mixed, mixture(gates[:, : self.graph_experts], of_graph)], dim=1)
+        of_graph = self._of_graph(parts, gates[:, : self.graph_experts])
+        return torch.cat([mixed, of_graph], dim=1)
+
+    def _of_graph(self, parts: Sequence[Parts], gates: Tensor) -> Tensor:
+        """The mixture of Z ``[n, width]``."""
+        if self.joined is not None and self.joined.kappa == "product" and len(self.chosen) == 4:
+            # sum_a u_a * (sum_b g_ab i_b), without Z: half of what is read and written
+            (u0, u1), (i0, i1) = (part[1:] for part in parts)
+            g00, g01, g10, g11 = gates.unsqueeze(-1).unbind(1)
+            inner = (torch.addcmul(a * i0, b, i1) for a, b in ((g00, g01), (g10, g11)))
+            return torch.addcmul(u0 * next(inner), u1, next(inner))
+        return mixture(gates, torch.stack(self._graph(parts), dim=1))
 
     def _graph(self, parts: Sequence[Parts]) -> list[Tensor]:
         """Z, as much of it as experts carry."""
         found = []
-        for chosen in list(product(range(1, 1 + CHANNELS), repeat=self.sides))[
-            : self.graph_experts
-        ]:
+        for chosen in self.chosen:
             sides = [part[channel] for part, channel in zip(parts, chosen, strict=True)]
             found.append(sides[0] if self.joined is None else self.joined(*sides))
         return found
@@ -137,25 +145,24 @@ class MoGENet(ComposedModel):
 
     def logits(self, representations: Representations, batch: TaskBatch) -> Tensor:
         """Logits of a batch ``[n]`` or ``[n, C]``."""
-        task, sides = self.tasks[batch.task], self._sides(representations, batch)
-        mixed = self.experts(batch.task)(sides, self._gates(batch.task, sides))
+        return self.scored(representations, batch)[0]
+
+    def scored(
+        self, representations: Representations, batch: TaskBatch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and as ``balance:<task>`` the cooperative loss, least for uniform gates."""
+        name, task = batch.task, self.tasks[batch.task]
+        sides = self._sides(representations, batch)
+        gates = self.private[name](torch.cat([side[0] for side in sides], dim=1))
+        mixed = self.experts(name)(sides, gates)
         if self.settings.output == "own":
-            output = self.towers[batch.task]
+            output = self.towers[name]
         else:
             output = self.sharing["outputs"].get_submodule(_output_kind(task))
-        found: Tensor = output(mixed)
-        return found.squeeze(-1) if task.classes is None else found
-
-    def penalties(
-        self, representations: Representations, batches: Mapping[str, TaskBatch]
-    ) -> dict[str, Tensor]:
-        """``balance:<task>``: the cooperative loss, least for uniform gates."""
-        found: dict[str, Tensor] = {}
-        for name, batch in batches.items():
-            if self.settings.balance:
-                gates = self._gates(name, self._sides(representations, batch))
-                found[f"balance:{name}"] = -self.settings.balance * self._agreement(gates)
-        return found
+        logits = output(mixed) if task.classes else output(mixed).squeeze(-1)
+        if not self.settings.balance:
+            return logits, {}
+        return logits, {f"balance:{name}": -self.settings.balance * self._agreement(gates)}
 
     def _agreement(self, gates: Tensor) -> Tensor:
         """``sum_{n < m} g_n g_m = (1 - |g|^2) / 2`` in the mean of rows, or of their mean gate."""
@@ -166,15 +173,13 @@ class MoGENet(ComposedModel):
 
     def _sides(self, representations: Representations, batch: TaskBatch) -> list[Parts]:
         """Features and channels of each entity of a row."""
-        h = representations[batch.task]
-        columns = batch.entity.unbind(-1) if batch.entity.ndim == 2 else (batch.entity,)
-        found = (torch.split(h.index_select(0, rows), self.part_width, dim=1) for rows in columns)
-        # one part, of an encoder without channels, serves as all
-        return [parts if len(parts) > 1 else parts * (1 + CHANNELS) for parts in found]
-
-    def _gates(self, task: str, sides: Sequence[Parts]) -> Tensor:
-        gates: Tensor = self.private[task](torch.cat([side[0] for side in sides], dim=1))
-        return gates
+        h = representations[batch.task].index_select(0, batch.entity.flatten())
+        parts = h.view(*batch.entity.shape, -1, self.part_width).unbind(-2)
+        if len(parts) == 1:  # of an encoder without channels: it serves as all
+            parts = parts * (1 + CHANNELS)
+        if batch.entity.ndim == 1:
+            return [parts]
+        return list(zip(*(part.unbind(1) for part in parts), strict=True))
 
     def experts(self, task: str) -> GraphExperts:
         """The experts of a task's kind of entity."""

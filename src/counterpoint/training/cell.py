@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from counterpoint.data.schema import Task, TaskKind
 from counterpoint.errors import UserError
 from counterpoint.files import (
@@ -38,6 +36,7 @@ from counterpoint.training.checkpoint import load_parameters, write_parameters
 from counterpoint.training.inspection import layer_readings
 from counterpoint.training.loop import Fit, Trainer, chosen_device
 from counterpoint.training.pretrain import load_trunk, trunk_path
+from counterpoint.training.process import prepare_process
 from counterpoint.training.scoring import full_representations, scored_parts
 from counterpoint.training.search import best_trial
 from counterpoint.training.settings import Cell, TrainSettings
@@ -100,7 +99,7 @@ class CellTrainer:
 
     def run(self) -> None:
         """Write the run directory."""
-        torch.set_num_threads(self.settings.threads)
+        prepare_process(self.settings.threads)
         graph = TrainingGraph(self.store, chosen_device(self.settings.device))
         metrics: dict[str, Any] = {"cell": self.cell.name, "seeds": {}, "selection": {}}
         used: dict[str, Any] = {}

@@ -24,6 +24,7 @@ from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Model
 from counterpoint.training.batches import flat_entities
 from counterpoint.training.loop import Trainer, chosen_device
+from counterpoint.training.process import prepare_process
 from counterpoint.training.settings import Cell, TrainSettings
 
 
@@ -111,7 +112,7 @@ def pretrained_trunk(
         seed: of initialisation and batches.
         report: called with a line an epoch.
     """
-    torch.set_num_threads(train.threads)
+    prepare_process(train.threads)
     tasks = auxiliary_tasks(settings, store.meta)
     changed = {
         "auxiliaries": settings.auxiliaries,
