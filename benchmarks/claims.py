@@ -40,7 +40,8 @@ class Comparison(Strict):
     """``cell`` less each cell that a pattern of ``less`` names, itself left out.
 
     Each task of each study is compared by itself. ``than`` is the study of the other cells where
-    that is another one, with the same seeds.
+    that is another one, with the same seeds. With ``keeps`` the cell is compared with a point so
+    far on the way from ``twin`` to the other: above it, it keeps that share of the other's gain.
     """
 
     studies: list[str]
@@ -49,6 +50,8 @@ class Comparison(Strict):
     than: str = ""
     tasks: list[str] = []
     metric: str = ""
+    keeps: float = 1.0
+    twin: str = ""
 
 
 class Claim(Strict):
@@ -84,19 +87,31 @@ class Question(Strict):
     cell: str
     than: str
     less: list[str]
+    keeps: float
+    twin: str
 
 
 def questions(asked: Comparison, grounds: dict[str, Ground]) -> list[Question]:
     found = []
     for study in asked.studies:
         ground = grounds[study]
-        cell, *less = (
-            name.replace("ENCODER", ground.encoder) for name in (asked.cell, *asked.less)
+        cell, twin, *less = (
+            name.replace("ENCODER", ground.encoder)
+            for name in (asked.cell, asked.twin, *asked.less)
         )
         for task in asked.tasks or ground.tasks:
             metric, than = asked.metric or ground.metric, asked.than or study
             found.append(
-                Question(study=study, task=task, metric=metric, cell=cell, than=than, less=less)
+                Question(
+                    study=study,
+                    task=task,
+                    metric=metric,
+                    cell=cell,
+                    than=than,
+                    less=less,
+                    keeps=asked.keeps,
+                    twin=twin,
+                )
             )
     return found
 
@@ -150,6 +165,9 @@ def compared(results: Path, unit: Unit, asked: Question) -> dict[str, dict[str, 
     found = {}
     for cell in opponents:
         other = by_seed(results, asked.than, cell, asked)
+        if asked.twin:
+            twin = by_seed(results, asked.than, asked.twin, asked)
+            other = {s: asked.keeps * v + (1 - asked.keeps) * twin[s] for s, v in other.items()}
         seeds = sorted(own.keys() & other.keys())
         if len(seeds) < 2:
             raise NotComputedError(f"`{asked.study}` and `{asked.than}` share fewer than two seeds")
@@ -172,6 +190,8 @@ def verdict(found: dict[str, dict[str, float]], above: float) -> str:
 def judged(results: Path, claim: Claim, asked: Question) -> dict[str, str]:
     """A row of the page; shown is the opponent that decides."""
     where = f"`{asked.study}`, {asked.task}, {asked.metric}: `{asked.cell}` less "
+    if asked.twin:
+        where += f"{100 * asked.keeps:.0f} % of the way from `{asked.twin}` to "
     than = f" of `{asked.than}`" if asked.than != asked.study else ""
     try:
         found = compared(results, claim.unit, asked)

@@ -191,3 +191,14 @@ def test_a_comparison_is_asked_of_each_task_of_each_study():
         ("a", "u", "auc", "x-gcn-y", "z-gcn-*"),
         ("b", "v", "ndcg", "x-gat-y", "z-gat-*"),
     ]
+
+
+def test_a_share_of_anothers_gain(results):
+    asked = {"keeps": 0.8, "twin": "mmoe-ENCODER-coin"}
+    found = row(results, "mmoe-ENCODER-fixed", **asked)
+    coin = [0.6, 0.5, 0.6]
+    kept = [twin + 0.8 * (fixed - twin) for twin, fixed in zip(coin, FIXED, strict=True)]
+    interval = ttest_rel(BETTER, kept).confidence_interval()
+    mean = sum(BETTER) / 3 - sum(kept) / 3
+    assert found["ours"] == f"{mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+    assert "80 % of the way from `mmoe-gcn-coin` to `mmoe-gcn-fixed`" in found["where"]
