@@ -75,8 +75,8 @@ class GraphExperts(nn.Module):
             # sum_a u_a * (sum_b g_ab i_b), without Z: half of what is read and written
             (u0, u1), (i0, i1) = (part[1:] for part in parts)
             g00, g01, g10, g11 = gates.unsqueeze(-1).unbind(1)
-            inner = (torch.addcmul(a * i0, b, i1) for a, b in ((g00, g01), (g10, g11)))
-            return torch.addcmul(u0 * next(inner), u1, next(inner))
+            of_u0, of_u1 = torch.addcmul(g00 * i0, g01, i1), torch.addcmul(g10 * i0, g11, i1)
+            return torch.addcmul(u0 * of_u0, u1, of_u1)
         return mixture(gates, torch.stack(self._graph(parts), dim=1))
 
     def _graph(self, parts: Sequence[Parts]) -> list[Tensor]:
