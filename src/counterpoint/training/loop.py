@@ -103,11 +103,9 @@ class Trainer:
                 hints = make_hints(graph.store, self.tasks, width, weighting.hints)
         _check_fanouts(settings, self.model.depth)
         self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
+        # not fused: on a CPU that reads a gradient as if it were contiguous, which not all are
         self.optimizer = torch.optim.Adam(
-            self.trained.parameters(),
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,  # a third of the time of the default
+            self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.parameters = dict(self.trained.named_parameters())
         self.groups = self.trained.parameter_groups()
