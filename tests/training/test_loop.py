@@ -50,6 +50,19 @@ def test_same_seed_same_bits(
     assert runs[0].history == runs[1].history
 
 
+def test_a_step_is_adams_whatever_the_strides_of_gradients(market_graph: TrainingGraph) -> None:
+    made = trainer(market_graph, "mmoe-gcn-fixed", weight_decay=0.0)
+    made.trained.train()
+    before = {name: tensor.detach().clone() for name, tensor in made.parameters.items()}
+    made.take_step(made.batches.step(0, 0, depth=made.model.depth, meta="none"))
+    grads = {name: tensor.grad for name, tensor in made.parameters.items()}
+    assert not all(grad is None or grad.is_contiguous() for grad in grads.values())
+    for name, grad in grads.items():
+        assert grad is not None
+        expected = before[name] - made.settings.learning_rate * grad / (grad.abs() + 1e-8)
+        torch.testing.assert_close(made.parameters[name].detach(), expected, msg=name)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_killed_run_goes_on_to_the_same_bits(
     market_graph: TrainingGraph, cell: str, tmp_path: Path
