@@ -10,7 +10,7 @@ class Drawing:
     """Draws ``n`` of ``n`` numbers with replacement, in another order than one by one.
 
     How many fall into each bucket of 256 numbers is multinomial, and within a bucket all are alike:
-    the same distribution as of ``n`` draws, at a sixth of the random bits, and what counts them
+    the same distribution as of ``n`` draws, at a quarter of the random bits, and what counts them
     afterwards walks through memory in order.
     """
 

@@ -94,7 +94,7 @@ def _blocks_of_draws(
 ) -> Iterator[NDArray[np.int64]]:
     """Clusters ``[b, n_clusters]``; the next block is drawn while one is counted."""
     drawing = Drawing(n_clusters)
-    # two in turn: memory that is new to each block takes as long as drawing into it
+    # two in turn: memory that is new to each block would cost a fault a page
     memory = np.empty((2, min(width, n_resamples), n_clusters), dtype=np.int64)
 
     def drawn(number: int, b: int) -> NDArray[np.int64]:

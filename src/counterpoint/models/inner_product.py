@@ -11,9 +11,8 @@ from counterpoint.nn.named import NamedModules
 class CollaborativeFilter(ComposedModel):
     """Twin of an encoder with ``inner_product``, for a task on pairs; nothing lies above it.
 
-    Not a shared bottom with one task: a learned map of ids that have been propagated, were it but
-    one matrix, is enough for the model to learn popularity and then the training pairs by heart
-    (docs/encoders.md has the numbers).
+    Not a shared bottom with one task: through a learned map of propagated ids training finds
+    popularity first, and then learns the pairs by heart (study lastfm_encoders has both).
     """
 
     def make_sharing(self, d_in: int, settings: SharingSettings) -> nn.Module:

@@ -10,9 +10,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 def prepare_process(threads: int) -> None:
     """Compute with so many threads, and keep the memory that a step frees for the next one.
 
-    A step's large tensors would else be mapped afresh each time, a fault a page: a tenth to a
-    quarter of a step on a CPU, for some per cent more memory at the peak. Without glibc that part
-    does nothing.
+    A step's large tensors would else be mapped afresh each time, a fault a page. The peak may be
+    a little higher, and nothing is given back before the end. Without glibc that part does nothing.
     """
     torch.set_num_threads(threads)
     try:
