@@ -52,6 +52,16 @@ WORK = Path.home() / ".cache" / "counterpoint-studies"
 SKIPPED = "register"  # a study is no release
 
 
+class Part(BaseModel):
+    """Of an imported data set: the targets, and of whose nodes what share; the whole else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    targets: tuple[str, ...] | None = None
+    of: str | None = None
+    share: float = 1.0
+
+
 class Source(BaseModel):
     """A planted preset, or an importer and the folder of its original files."""
 
@@ -61,6 +71,7 @@ class Source(BaseModel):
     dials: dict[str, Any] = {}
     importer: str | None = None
     folder: str | None = None
+    part: Part | None = None
 
 
 class Published(BaseModel):
@@ -86,8 +97,16 @@ class Study(BaseModel):
 
 
 def study_values(name: str) -> dict[str, Any]:
+    """What its file says over what the study it is like says, with the variants that it has."""
     own = read_yaml(STUDIES / f"{name}.yaml")
-    return merged(study_values(own["like"]), own) if "like" in own else own
+    if "like" not in own:
+        return own
+    values = merged(study_values(own["like"]), own)
+    params = values["params"]
+    if "overrides" in params:
+        used = {part for cell in params["grid"] for part in cell.split("-")}
+        params["overrides"] = {k: v for k, v in params["overrides"].items() if k in used}
+    return values
 
 
 def study_named(name: str) -> Study:
@@ -100,8 +119,10 @@ def study_names() -> list[str]:
 
 def study_digest(name: str) -> str:
     """Of all that decides its result; a better title makes nothing stale."""
-    study = study_named(name)
-    return sha256_of_text(json_text(study.model_dump(include={"source", "params"}, mode="json")))
+    values = study_named(name).model_dump(include={"source", "params"}, mode="json")
+    if values["source"]["part"] is None:  # older than parts are
+        del values["source"]["part"]
+    return sha256_of_text(json_text(values))
 
 
 def source_digest() -> str:
@@ -125,13 +146,26 @@ def pipeline_params(study: Study, work: Path, data: Path) -> Params:
     if source.planted is not None:
         found = {"source": "planted", "preset": source.planted, "dials": source.dials}
     else:
-        from counterpoint.data.importers import import_dataset
-
         folder = work / "source"
         if not folder.is_dir():
-            import_dataset(str(source.importer), data / str(source.folder), folder)
+            imported(source, data, folder)
         found = {"source": "folder", "path": str(folder)}
     return parsed_params({**study.params, "data": found}, Path("study"))
+
+
+def imported(source: Source, data: Path, folder: Path) -> None:
+    """Import the source, or a part of it, as the data-set folder ``folder``."""
+    from counterpoint.data.folder import open_folder
+    from counterpoint.data.importers import import_dataset
+    from counterpoint.data.part import Share, write_part
+
+    part = source.part
+    whole = folder if part is None else folder.with_name("whole")
+    import_dataset(str(source.importer), data / str(source.folder), whole)
+    if part is not None:
+        roles = None if part.targets is None else dict.fromkeys(part.targets, "target")
+        share = None if part.of is None else Share(part.of, part.share)
+        write_part(open_folder(whole), folder, roles, share)
 
 
 def compute(name: str, data: Path, work: Path) -> dict[str, Any]:

@@ -208,3 +208,18 @@ def test_a_setting_without_a_value_is_refused(
     options = ("--local", "--set", "promote", "--set", "a=b=c")
     assert called(monkeypatch, "pipeline", "run", *options) == 2
     assert "--set promote: no value; write name=value" in capsys.readouterr().err
+
+
+def test_a_part_is_made_and_said(
+    market: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, part = str(tmp_path / "whole"), str(tmp_path / "part")
+    market.write(tmp_path / "whole")
+    options = ["--of", "user", "--share", "0.8", "--target", "click", "--auxiliary", "visit"]
+    assert called(monkeypatch, "data", "part", whole, "--to", part, *options) == 0
+    said = capsys.readouterr().out
+    assert "tasks/click: " in said
+    assert "tasks/buy" not in said
+    assert f"Next: counterpoint run --data {part}" in said
+    assert called(monkeypatch, "data", "check", part) == 0
+    assert called(monkeypatch, "data", "part", whole, "--to", whole) == 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from counterpoint.cli_data import data_app
 from counterpoint.cli_lineage import lineage_app
 from counterpoint.cli_models import models_app
 from counterpoint.cli_options import (
@@ -17,9 +18,10 @@ from counterpoint.cli_options import (
     Json,
     Model,
     ParamsFile,
+    Progress,
     Version,
     Work,
-    named_values,
+    console,
     print_json,
     tracking_of,
 )
@@ -36,125 +38,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train several tasks on one graph; prove that no task pays more than its margin.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: check, import, plant.")
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(lineage_app, name="lineage")
 
-console = Console(stderr=True)
-Folder = Annotated[Path, typer.Argument(help="A data-set folder.")]
-
-
 DRIFT = 3  # exit code: the command worked, and says that something drifted
-
-
-class _Progress:
-    """One line that is rewritten on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.status = console.status(title)
-
-    def __enter__(self) -> "_Progress":
-        if console.is_terminal:
-            self.status.start()
-        else:
-            console.print(f"{self.title} …", highlight=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.status.stop()
-
-    def __call__(self, line: str) -> None:
-        if console.is_terminal:
-            self.status.update(f"{self.title}: {line}")
-
-
-@data_app.command("check", epilog="Example: counterpoint data check my-data")
-def data_check(folder: Folder, as_json: Json = False) -> None:
-    """Explain every structural fault of a data-set folder, a line each."""
-    from counterpoint.data.checks import faults
-    from counterpoint.data.folder import open_folder
-
-    found = faults(open_folder(folder))
-    if as_json:
-        print_json({"folder": str(folder), "faults": found})
-    if found and not as_json:
-        raise UserError(*found)
-    if found:
-        raise typer.Exit(2)
-    if not as_json:
-        print(f"{folder}: no fault. Next: counterpoint run --data {folder}")
-
-
-@data_app.command("add", epilog="Example: counterpoint data add my-data")
-def data_add(folder: Folder) -> None:
-    """Put a data-set folder under DVC; print what params.yaml is to say of it."""
-    from counterpoint.data.checks import faults
-    from counterpoint.data.folder import open_folder
-    from counterpoint.data.versioned import add, content_digest, path_in_repository
-
-    if found := faults(open_folder(folder)):
-        raise UserError(*found)
-    place = path_in_repository(folder.resolve())
-    pointer = add(folder.resolve())
-    digest = content_digest(folder)
-    written = [os.path.relpath(path) for path in (pointer, pointer.with_name(".gitignore"))]
-    print(
-        f"{folder} is under DVC. Next: git add {' '.join(written)}, commit, dvc push.\n"
-        f"In params.yaml, with your repository's address and the commit:\n"
-        f"data:\n  source: dvc\n  repo: ADDRESS\n  rev: COMMIT\n  path: {place}\n"
-        f"  digest: {digest}"
-    )
-
-
-@data_app.command(
-    "import", epilog="Example: counterpoint data import lastfm --from downloads/lastfm --to lastfm"
-)
-def data_import(
-    name: Annotated[str, typer.Argument(help="Data set; docs/data-sets.md lists them.")],
-    source: Annotated[Path, typer.Option("--from", help="Folder with the original files.")],
-    target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
-    accept_counts: Annotated[
-        bool, typer.Option(help="Go on where counts are not the published ones.")
-    ] = False,
-) -> None:
-    """Import a public data set from its original files and check its counts."""
-    from rich.table import Table
-
-    from counterpoint.data.importers import import_dataset
-
-    with _Progress(f"importing {name}"):
-        counts = import_dataset(name, source, target, accept_counts=accept_counts)
-    table = Table("what", "found", "published", "note")
-    for count in counts:
-        published = "" if count.published is None else f"{count.published:,}"
-        table.add_row(count.what, f"{count.found:,}", published, count.note)
-    Console().print(table)
-    print(f"{target} is made. Next: counterpoint run --data {target}")
-
-
-@data_app.command("plant", epilog="Example: counterpoint data plant demo --to market --set seed=3")
-def data_plant(
-    preset: Annotated[
-        str,
-        typer.Argument(help="tiny, demo, logistic, aminer, criteo_r; more: docs/planted-*.md."),
-    ],
-    target: Annotated[Path, typer.Option("--to", help="Data-set folder to make.")],
-    dials: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value, repeatable.")
-    ] = None,
-) -> None:
-    """Generate a planted data set, with its truth beside it."""
-    from counterpoint.data.planted import generate, planted_preset
-    from counterpoint.files import new_folder
-
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise UserError(f"{target}: there already; name another folder, or delete it")
-    with new_folder(target) as scratch, _Progress(f"planting {preset}"):
-        generate(planted_preset(preset, **named_values(dials)), scratch)
-    print(f"{target} is made. Next: counterpoint run --data {target}")
 
 
 @app.command("stage", epilog="Example: counterpoint stage train --cell mmoe-gcn-uncertainty")
@@ -171,7 +60,7 @@ def stage_command(
 
     stage = stage_named(name)
     title = name if cell is None else f"{name} {cell}"
-    with _Progress(title) as report:
+    with Progress(title) as report:
         run_stage(stage, cell, read_params(params), work, report)
     _last_words(stage.output, work)
 
@@ -200,7 +89,7 @@ def run(
     folder = work or Path("work" if data is None else f"work-{data.resolve().name}")
     for stage, cell in calls(resolved):
         title = stage.name if cell is None else f"{stage.name} {cell}"
-        with _Progress(title) as report:
+        with Progress(title) as report:
             ran = run_if_needed(stage, cell, resolved, folder, report)
         console.print(f"{title}: {'done' if ran else 'unchanged'}", highlight=False)
         if stage.output == "evaluation":
@@ -232,7 +121,7 @@ def score(
 
     rule = _unknown_rule(unknown, data)
     tracking = tracking_of(work)
-    with _Progress(f"scoring {source.name}"):
+    with Progress(f"scoring {source.name}"):
         scored = score_file(tracking, model, version, task, source, target, rule)
     question = scored.question
     if as_json:
@@ -284,7 +173,7 @@ def monitor(
     values = read_params(place).monitor if params or place.is_file() else {}
     settings = DriftSettings.model_validate(values)
     tracking = tracking_of(work)
-    with _Progress(f"monitoring {model}"):
+    with Progress(f"monitoring {model}"):
         drift = compared(
             tracking,
             model,

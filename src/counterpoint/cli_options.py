@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from counterpoint.errors import UserError
 
@@ -19,6 +20,31 @@ Version = Annotated[str, typer.Argument(help="Version number or alias.")]
 Graph = Annotated[
     Path | None, typer.Option(help="Graph store with today's test set; none: the work folder's.")
 ]
+
+console = Console(stderr=True)
+
+
+class Progress:
+    """One line that is rewritten on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.status = console.status(title)
+
+    def __enter__(self) -> "Progress":
+        if console.is_terminal:
+            self.status.start()
+        else:
+            console.print(f"{self.title} …", highlight=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+    def __call__(self, line: str) -> None:
+        """Say how far it is."""
+        if console.is_terminal:
+            self.status.update(f"{self.title}: {line}")
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from counterpoint.cli import data_add
+from counterpoint.cli_data import data_add
 from counterpoint.data.versioned import add, content_digest, fetch
 from counterpoint.errors import UserError
 from counterpoint.stages.ingest import ingest

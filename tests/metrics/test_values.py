@@ -99,6 +99,22 @@ def test_link_metrics_by_hand():
     assert value("hr@3", parts) == pytest.approx(2 / 3)
     assert value("ndcg", parts) == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(5)) / 3)
     assert value("ndcg_paper", parts) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert value("gauc", parts) == pytest.approx((9 / 9 + 8 / 9 + 6 / 9) / 3)
+    assert chance("gauc", parts) == 0.5
+
+
+def test_gauc_of_links_is_that_of_their_candidates_as_rows():
+    scores = np.round(np.random.default_rng(0).random((30, 12)), 1)  # with ties
+    above = (scores[:, 1:] > scores[:, :1]).sum(1) + (scores[:, 1:] == scores[:, :1]).sum(1) / 2
+    of_links = Parts.of_ranks(
+        cluster=np.arange(30), row=np.arange(30), rank=1 + above, n_candidates=np.full(30, 12)
+    )
+    label = np.tile(np.arange(12) == 0, (30, 1)).ravel()
+    as_rows = Parts("binary", np.repeat(np.arange(30), 12), np.arange(360), label, scores.ravel())
+    assert value("gauc", of_links) == pytest.approx(value("gauc", as_rows))
+    lonely = replace(of_links, label=np.ones(30), score=np.ones(30))
+    with pytest.raises(UserError, match="gauc: no"):
+        value("gauc", lonely)
 
 
 def test_calibration_error_of_one_bin():
@@ -193,7 +209,7 @@ def test_undefined_values_are_errors(make_parts):
         ("auc", ones, r"auc: one class only \(60 of 60"),
         ("auc", zeros, "auc: none of the 60 rows is positive"),
         ("ap", zeros, "ap: none of the 60 rows is positive"),
-        ("gauc", own_user, "gauc: no user with both classes in 60 rows"),
+        ("gauc", own_user, "gauc: no user with both classes, or no other candidate, in 60 rows"),
         ("logloss", make_parts("binary", n=0), "logloss: no rows"),
         ("auc", make_parts("binary", n=0), "auc: no rows"),
         ("rmse", binary, "rmse: judges regression tasks, this one is binary"),

@@ -78,6 +78,10 @@ def predicted_labels(parts: Parts) -> NDArray[Any]:
 
 
 def _gauc(parts: Parts) -> Contributions:
+    if parts.kind == "link":  # one positive among its candidates, a row
+        others = parts.n_candidates - 1
+        below = (parts.n_candidates - parts.rank).astype(np.float64)
+        return np.divide(below, others, out=np.zeros(len(parts)), where=others > 0), others > 0
     auc, kept = user_auc(parts)
     return auc, kept.astype(np.float64)
 

@@ -41,6 +41,7 @@ class Metric:
 
 
 _BINARY: frozenset[Kind] = frozenset({"binary"})
+_PAIRS: frozenset[Kind] = frozenset({"binary", "link"})
 _CLASSES: frozenset[Kind] = frozenset({"binary", "multiclass"})
 _F1: frozenset[Kind] = frozenset({"multiclass", "multilabel"})
 _RANKED: frozenset[Kind] = frozenset({"link", "multilabel"})
@@ -51,7 +52,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("auc", _BINARY, 1, 1.0, MarginRule(0.002, "metric")),
-        Metric("gauc", _BINARY, 1, 1.0, MarginRule(0.002, "metric")),
+        Metric("gauc", _PAIRS, 1, 1.0, MarginRule(0.002, "metric")),
         Metric("ap", _BINARY, 1, 1.0, MarginRule(0.05, "twin")),
         Metric("logloss", _CLASSES, -1, 0.0, MarginRule(0.01, "label_entropy")),
         Metric("calibration_error", _CLASSES, -1, 0.0, None, resampled=False),
@@ -80,10 +81,12 @@ def value(metric: str, parts: Parts) -> float:
     """Value of ``metric`` on ``parts``, in the metric's own orientation.
 
     ``gauc`` weighs users by impressions and counts those with both classes alone (Zhu et al.
-    2017; see :func:`share_kept`). ``ap`` is the step-wise average precision. ``macro_f1`` is the
-    mean over the classes that occur among labels or predictions; multilabel predictions are
-    ``score >= 0.5``. ``logloss`` clips probabilities at float32's epsilon. ``ndcg`` divides by
-    ``log2(k + 1)``, ``ndcg_paper`` as the GPT-GNN and AUX-TS code does (METHODS B.8).
+    2017; see :func:`share_kept`); of a link task it is the share of its other candidates that a
+    held-out positive is ranked above, in the mean. ``ap`` is the step-wise average precision.
+    ``macro_f1`` is the mean over the classes that occur among labels or predictions; multilabel
+    predictions are ``score >= 0.5``. ``logloss`` clips probabilities at float32's epsilon.
+    ``ndcg`` divides by ``log2(k + 1)``, ``ndcg_paper`` as the GPT-GNN and AUX-TS code does
+    (METHODS B.8).
 
     Raises:
         UserError: the metric is unknown, does not fit the kind, or is undefined on these rows.
@@ -127,6 +130,8 @@ def chance(metric: str, parts: Parts) -> float:
         return value(metric, replace(parts, score=_label_frequencies(parts)))
     if not len(parts):
         raise UserError(f"{metric}: no rows; score at least one")
+    if metric == "gauc":
+        return 0.5
     gains = np.cumsum(rank_gain(metric)(np.arange(1, parts.n_candidates.max() + 1)))
     return float(np.mean(gains[parts.n_candidates - 1] / parts.n_candidates))
 
@@ -217,7 +222,7 @@ _NOT_ADDITIVE: dict[str, Callable[[Parts], float]] = {
     "calibration_error": _calibration_error,
 }
 _EMPTY_SUM = {
-    "gauc": "no user with both classes",
+    "gauc": "no user with both classes, or no other candidate,",
     "micro_f1": "no label, true or predicted,",
     "mrr": "no row with a true label",
     "ndcg": "no row with a true label",

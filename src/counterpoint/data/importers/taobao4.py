@@ -70,7 +70,7 @@ def _schema() -> DataSchema:
                 kind=TaskKind.LINK,
                 entity=("user", "item"),
                 role="target" if name in TARGETS else "auxiliary",
-                also=("hr@10", "mrr"),
+                also=("gauc", "hr@10", "mrr"),
             )
             for name in BEHAVIOURS
         },
