@@ -3,7 +3,7 @@
 Two-layer GCN, 20,000 nodes, 400,000 edges (both directions), width 64, batches of 4096 pairs a
 task, K auxiliary tasks; the arms take turns, medians are compared. Beside the product's own steps
 stand those that are written out in the usual way, with double backward through an unrolled virtual
-step, and torchjd called by hand.
+step, lean and as published code has it, and torchjd called by hand.
 
     python -m benchmarks.weighting_steps --json benchmarks/results/weighting_steps.json
 """
@@ -13,7 +13,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,10 @@ ARMS: dict[str, tuple[str, dict[str, object]]] = {
         {"granularity": "example", "derivative": "forward"},
     ),
     "AUX-TS unrolled": ("aux_ts", {}),
+    "AUX-TS unrolled on a copy": ("aux_ts", {}),
     "SELAR": ("selar", {}),
     "SELAR unrolled": ("selar", {}),
+    "SELAR unrolled on a copy": ("selar", {}),
     "UPGrad by the bridge": ("upgrad", {}),
     "UPGrad by hand": ("upgrad", {}),
 }
@@ -100,10 +102,12 @@ ARMS: dict[str, tuple[str, dict[str, object]]] = {
 PROMISES: dict[str, tuple[str, str, float, int | None]] = {
     "uncertainty": ("uncertainty", "plain sum", 1.05, None),
     "AUX-TS against unrolled": ("AUX-TS", "AUX-TS unrolled", 0.55, None),
+    "AUX-TS against unrolled on a copy": ("AUX-TS", "AUX-TS unrolled on a copy", 0.55, None),
     "AUX-TS, K = 2": ("AUX-TS", "plain sum", 2.5, 2),
     "AUX-TS, K = 5": ("AUX-TS", "plain sum", 3.0, 5),
     "AUX-TS by example against by task, K = 2": ("AUX-TS by example", "AUX-TS", 1.5, 2),
     "AUX-TS against SELAR unrolled": ("AUX-TS", "SELAR unrolled", 0.5, None),
+    "AUX-TS against SELAR unrolled on a copy": ("AUX-TS", "SELAR unrolled on a copy", 0.5, None),
     "torchjd's UPGrad by the bridge against by hand": (
         "UPGrad by the bridge",
         "UPGrad by hand",
@@ -136,26 +140,38 @@ def usual_gradients(trainer: Trainer, losses: Losses) -> UsualGradients:
     return UsualGradients(torch.stack(rows), tuple(towers))
 
 
-def unrolled(trainer: Trainer, step: Step, *, similarities: bool) -> None:
-    """A step of learned weights in the usual way: the virtual step differentiated as it stands."""
+def unrolled(trainer: Trainer, step: Step, *, similarities: bool, copies: bool) -> None:
+    """A step of learned weights in the usual way: the virtual step differentiated as it stands.
+
+    With ``copies`` as published code has it: the virtual step is taken by a copy of the model, and
+    each use of the losses evaluates them. Without, one evaluation serves all: as lean as it gets.
+    """
     weighting, own = trainer.weighting, trainer.parameters
     assert isinstance(weighting, LearnedWeighting)
-    losses = trainer.losses(step, own).ordered(weighting.tasks)
-    problem = Problem(lambda p: losses, lambda p: losses, own, trainer.groups, 0.0)
-    gradients = usual_gradients(trainer, losses) if similarities else None
-    rows = weighting._rows(problem, losses, gradients)
-    per_row = torch.cat(list(losses.per_example.values()))
-    if weighting.settings.granularity == "task":
-        per_row = torch.stack(list(losses.means().values()))
 
-    def total() -> Tensor:
+    def evaluated(at: Mapping[str, Tensor]) -> Losses:
+        return trainer.losses(step, at).ordered(weighting.tasks)
+
+    def total(losses: Losses) -> Tensor:
+        per_row = torch.cat(list(losses.per_example.values()))
+        if weighting.settings.granularity == "task":
+            per_row = torch.stack(list(losses.means().values()))
         raw = weighting.network(rows.z).squeeze(-1)
         level = 1.0 if rows.part is None else (rows.part * raw).sum()
         return rows.means(rows.share * raw / level * per_row).sum()
 
-    moves = torch.autograd.grad(total(), list(own.values()), create_graph=True)
+    losses = evaluated(own)
+    problem = Problem(lambda p: losses, lambda p: losses, own, trainer.groups, 0.0)
+    gradients = usual_gradients(trainer, losses) if similarities else None
+    rows = weighting._rows(problem, losses, gradients)
+
+    virtual, virtual_losses = own, losses
+    if copies:
+        virtual = {name: p.detach().clone().requires_grad_() for name, p in own.items()}
+        virtual_losses = evaluated(virtual)
+    moves = torch.autograd.grad(total(virtual_losses), list(virtual.values()), create_graph=True)
     rate = trainer.settings.learning_rate
-    moved = {name: p - rate * g for (name, p), g in zip(own.items(), moves, strict=True)}
+    moved = {name: p - rate * g for (name, p), g in zip(virtual.items(), moves, strict=True)}
     assert step.meta is not None
     judged = sum(trainer._judging_losses(Step(step.meta), moved).means().values())
     assert weighting.optimizer is not None
@@ -163,8 +179,10 @@ def unrolled(trainer: Trainer, step: Step, *, similarities: bool) -> None:
     for parameter, gradient in zip(inner, torch.autograd.grad(judged, inner), strict=True):
         parameter.grad = gradient
     weighting.optimizer.step()
+
+    real = total(evaluated(own) if copies else losses)
     for parameter, gradient in zip(
-        own.values(), torch.autograd.grad(total(), list(own.values())), strict=True
+        own.values(), torch.autograd.grad(real, list(own.values())), strict=True
     ):
         parameter.grad = gradient
     torch.nn.utils.clip_grad_norm_(own.values(), trainer.settings.clip)
@@ -191,8 +209,9 @@ def by_hand(trainer: Trainer, step: Step) -> None:
 def step_of(name: str, trainer: Trainer) -> Callable[[], object]:
     """One step of an arm, optimiser included."""
     step = trainer.batches.step(0, 0, depth=2, meta=trainer.weighting.meta_rows)
-    if name.endswith("unrolled"):
-        return lambda: unrolled(trainer, step, similarities=name.startswith("AUX"))
+    if " unrolled" in name:
+        copies, similarities = name.endswith("copy"), name.startswith("AUX")
+        return lambda: unrolled(trainer, step, similarities=similarities, copies=copies)
     if name.endswith("by hand"):
         return lambda: by_hand(trainer, step)
     return lambda: trainer.take_step(step)
