@@ -44,6 +44,7 @@ from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.nn.experts import SLOPE, Experts, Gates
+from counterpoint.nn.inputs import Categories
 from counterpoint.training.loop import Trainer
 from counterpoint.training.process import prepare_process
 from counterpoint.training.settings import TrainSettings, cell_named
@@ -119,7 +120,7 @@ def our_trainer(store: GraphStore, name: str) -> Trainer:
     for module in model.modules():
         if isinstance(module, Gates):  # uniform ones would hide experts in another order
             nn.init.normal_(module.linear.weight, std=0.1)
-        if isinstance(module, nn.Embedding):  # small ones predict one half, whatever comes after
+        if isinstance(module, Categories):  # small ones predict one half, whatever comes after
             nn.init.normal_(module.weight)
     for task in TASKS:  # DeepCTR-Torch has this bias elsewhere, where it begins at 0
         nn.init.zeros_(model.towers[task].mlp[2].bias)
@@ -207,8 +208,9 @@ def copy_weights(trainer: Trainer, name: str, model: nn.Module, layers: list[nn.
     """Give a library's model our weights; a bias that it does not have is 0 in ours."""
     ours: Any = trainer.model
     tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    for table, source in zip(tables, ours.encoder.input.types["row"].codes, strict=True):
-        table.weight.copy_(source.weight)
+    parts = ours.encoder.input.types["row"].codes.weight.split([len(t.weight) for t in tables])
+    for table, part in zip(tables, parts, strict=True):
+        table.weight.copy_(part)
     for layer, (weight, bias) in zip(layers, our_linears(ours, name), strict=True):
         assert layer.weight.shape == weight.shape
         layer.weight.copy_(weight)

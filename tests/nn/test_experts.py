@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from counterpoint.nn.experts import Experts, Gates, mixture, mixtures
+from counterpoint.nn.experts import Experts, Gates, gates_of, mixture, mixtures
 
 X = torch.randn(7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -81,9 +82,22 @@ def test_gradients():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_several_mixtures_are_each_its_own(count):
-    gates = [torch.rand(7, 4, dtype=torch.float64) for _ in range(count)]
+    gates = torch.rand(7, count, 4, dtype=torch.float64)
     outputs = torch.randn(7, 4, 5, dtype=torch.float64)
     found = mixtures(gates, outputs)
     assert len(found) == count
-    for gate, mixed in zip(gates, found, strict=True):
+    for gate, mixed in zip(gates.unbind(1), found, strict=True):
         torch.testing.assert_close(mixed, mixture(gate, outputs))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_gates_of_one_input_at_once(count):
+    gates = [Gates(4, 3).double() for _ in range(count)]
+    for gate in gates:
+        nn.init.normal_(gate.linear.weight)
+        nn.init.normal_(gate.linear.bias)
+    h = torch.randn(7, 4, dtype=torch.float64)
+    found = gates_of(gates, h)
+    assert found.shape == (7, count, 3)
+    for gate, weights in zip(gates, found.unbind(1), strict=True):
+        torch.testing.assert_close(weights, gate(h))

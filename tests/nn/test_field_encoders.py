@@ -38,7 +38,7 @@ def test_wide_and_deep(encoded, market_graph):
     assert torch.equal(found, expected)
     assert encoder.width == 5 + FIELDS
     assert encoder.wide is not encoder.input
-    city = encoder.wide.types["user"].codes[0]
+    city = encoder.wide.types["user"].codes
     assert city.weight.shape[1] == 1
 
 

@@ -5,10 +5,12 @@ from counterpoint.graph.store import GraphMeta, TypeMeta
 from counterpoint.graph.views import TypeInput, View
 from counterpoint.nn.inputs import (
     EMBEDDING_STD,
+    Categories,
     InputLayer,
     TypeFields,
     TypeProjection,
     field_count,
+    small_embedding,
 )
 
 WIDTH = 3
@@ -35,7 +37,7 @@ def test_projection_is_the_sum_of_what_each_feature_gives():
     rows = []
     for n in range(4):
         row = weight["dense.weight"] @ DENSE[n] + weight["dense.bias"]
-        row = row + weight["codes.0.weight"][CODES[n, 0]] + weight["codes.1.weight"][CODES[n, 1]]
+        row = row + weight["codes.weight"][CODES[n, 0]] + weight["codes.weight"][3 + CODES[n, 1]]
         for name, words in (("[a:b]", WORDS[n]), ("[a_b]", WORDS[3 - n])):
             if words:
                 row = row + weight[f"bags.{name}.weight"][words].mean(0)
@@ -69,7 +71,7 @@ def test_fields_stand_side_by_side():
             bias = weight["dense.bias"][k * WIDTH : (k + 1) * WIDTH]
             number = DENSE[n, k] * weight[f"dense.weights.{k}"][0] + bias
             torch.testing.assert_close(found[n, k], number)
-            assert torch.equal(found[n, 2 + k], weight[f"codes.{k}.weight"][CODES[n, k]])
+            assert torch.equal(found[n, 2 + k], weight["codes.weight"][3 * k + CODES[n, k]])
         for place, (name, words) in enumerate((("[a:b]", WORDS[n]), ("[a_b]", WORDS[3 - n]))):
             table = weight[f"bags.{name}.weight"]
             expected = table[words].mean(0) if words else torch.zeros(WIDTH)
@@ -84,6 +86,18 @@ def test_a_vector_is_one_field_and_ids_are_one():
     fields = TypeFields(META, WIDTH, count=5)
     expected = DENSE @ fields.dense.weights[0]
     torch.testing.assert_close(fields(inputs())[:, :WIDTH], expected)
+
+
+def test_features_begin_as_tables_of_their_own_would():
+    torch.manual_seed(0)
+    categories = Categories((30, 7, 2), 5)
+    torch.manual_seed(0)
+    tables = [small_embedding(size, 5).weight for size in (30, 7, 2)]
+    assert torch.equal(categories.weight, torch.cat(tables))
+    assert list(categories.state_dict()) == ["weight"]
+    codes = torch.tensor([[29, 0, 1], [0, 6, 1]])
+    expected = [[tables[k][code] for k, code in enumerate(row)] for row in codes.tolist()]
+    assert torch.equal(categories(codes), torch.stack([torch.stack(row) for row in expected]))
 
 
 def test_fields_begin_at_one_scale():

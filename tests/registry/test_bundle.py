@@ -63,10 +63,10 @@ def test_an_added_file_is_refused(bundle):
 
 
 def test_a_bundle_of_another_version_is_refused(bundle):
-    text = (bundle / "bundle.json").read_text().replace('"version": 2', '"version": 1')
+    text = (bundle / "bundle.json").read_text().replace('"version": 3', '"version": 2')
     (bundle / "bundle.json").write_text(text)
     write_manifest(bundle)
-    with pytest.raises(UserError, match=r"bundle.json: version: Input should be 2"):
+    with pytest.raises(UserError, match=r"bundle.json: version: Input should be 3"):
         read_bundle(bundle)
 
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
-from counterpoint.nn.experts import Experts, Gates, mixtures
+from counterpoint.nn.experts import Experts, Gates, gates_of, mixtures
 from counterpoint.nn.named import NamedModules
 
 
@@ -24,5 +24,5 @@ class MMoE(ComposedModel):
 
     def mix(self, h: Tensor) -> Representations:
         """Each task's mixture of the experts ``[n, width]``."""
-        gates = [self.private[task](h) for task in self.tasks]
+        gates = gates_of([self.private[task] for task in self.tasks], h)
         return dict(zip(self.tasks, mixtures(gates, self.sharing(h)), strict=True))

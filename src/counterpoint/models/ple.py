@@ -1,10 +1,11 @@
 """Progressive layered extraction (Tang et al. 2020); one level of it is CGC."""
 
+import torch
 from torch import Tensor, nn
 
 from counterpoint.models.composed import ComposedModel, SharingSettings
 from counterpoint.models.contract import Representations
-from counterpoint.nn.experts import Experts, Gates, mixtures
+from counterpoint.nn.experts import Experts, Gates, gates_of, mixtures
 from counterpoint.nn.named import NamedModules
 
 Paths = tuple[Tensor, ...]  # one [n, d] for all, or one a task and the shared one after them
@@ -27,14 +28,17 @@ class Level(nn.Module):
 
     def forward(self, paths: Paths) -> Paths:
         """Each task's mixture ``[n, width]``, and the shared one below another level."""
-        count = len(self.gates.names)
+        names, count = self.gates.names, len(self.gates.names)
         inputs = paths if len(paths) > 1 else paths * (count + 1)
-        gates = [self.gates[t](h) for t, h in zip(self.gates.names, inputs, strict=False)]
+        if len(paths) == 1:
+            gates = [*gates_of([self.gates[task] for task in names], paths[0]).unbind(1)]
+        else:
+            gates = [self.gates[task](h) for task, h in zip(names, inputs, strict=False)]
         if self.shared_gate is not None:
             gates.append(self.shared_gate(inputs[-1]))
         # experts that the same gates weigh are mixed together: nothing is copied side by side
         of_shared = [gate[:, -self.shared_experts :] for gate in gates]
-        mixed = list(mixtures(of_shared, self.shared(inputs[-1])))
+        mixed = list(mixtures(torch.stack(of_shared, 1), self.shared(inputs[-1])))
         for place, task in enumerate(self.own.names):
             readers = [place] if self.shared_gate is None else [place, count]
             starts = (0, place * self.own_experts)  # in the task's gate, in the shared one
@@ -42,7 +46,7 @@ class Level(nn.Module):
                 gates[reader][:, start : start + self.own_experts]
                 for reader, start in zip(readers, starts, strict=False)
             ]
-            parts = mixtures(of_own, self.own[task](inputs[place]))
+            parts = mixtures(torch.stack(of_own, 1), self.own[task](inputs[place]))
             for reader, part in zip(readers, parts, strict=True):
                 mixed[reader] = mixed[reader] + part
         return tuple(mixed)

@@ -1,6 +1,7 @@
 """Experts and gates as batched matrix products, never a loop over experts."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,11 @@ class Experts(nn.Module):
         count, d_in, width = self.weight.shape
         if h.ndim == 3:
             outputs = torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
-        else:
-            weight = self.weight.transpose(0, 1).reshape(d_in, count * width)
-            outputs = torch.addmm(self.bias.flatten(), h, weight).view(len(h), count, width)
-        return F.leaky_relu_(outputs, SLOPE)
+            return F.leaky_relu_(outputs, SLOPE)
+        weight = self.weight.transpose(0, 1).reshape(d_in, count * width)
+        # in place before there is a view: after it, autograd copies the gradient three times
+        outputs = F.leaky_relu_(torch.addmm(self.bias.flatten(), h, weight), SLOPE)
+        return outputs.view(len(h), count, width)
 
 
 class Gates(nn.Module):
@@ -51,9 +53,17 @@ def mixture(gates: Tensor, outputs: Tensor) -> Tensor:
     return (gates.unsqueeze(-1) * outputs).sum(1)
 
 
-def mixtures(gates: Sequence[Tensor], outputs: Tensor) -> tuple[Tensor, ...]:
-    """A :func:`mixture` for each of several gates."""
-    if len(gates) == 1:
-        return (mixture(gates[0], outputs),)
+def gates_of(gates: Sequence[nn.Module], h: Tensor) -> Tensor:
+    """:class:`Gates` over as many experts each, of one input, as one product: ``[n, T, E]``."""
+    linears = [cast(nn.Linear, gate.linear) for gate in gates]
+    weight = torch.cat([linear.weight for linear in linears])
+    bias = torch.cat([linear.bias for linear in linears])
+    return F.linear(h, weight, bias).view(len(h), len(gates), -1).softmax(-1)
+
+
+def mixtures(gates: Tensor, outputs: Tensor) -> tuple[Tensor, ...]:
+    """A :func:`mixture` for each of several gates ``[n, T, E]``."""
+    if gates.shape[1] == 1:
+        return (mixture(gates[:, 0], outputs),)
     # n products of small matrices read the outputs once: half to a quarter of the time
-    return torch.bmm(torch.stack(list(gates), 1), outputs).unbind(1)
+    return torch.bmm(gates, outputs).unbind(1)

@@ -1,10 +1,10 @@
 """Node features of every type to one width."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn import functional as F
 
 from counterpoint.graph.ops import mean as neighbour_mean
 from counterpoint.graph.store import GraphMeta, TypeMeta
@@ -21,27 +21,49 @@ def small_embedding(rows: int, width: int) -> nn.Embedding:
     return table
 
 
+class Categories(nn.Module):
+    """Categorical features, codes ``[n, F]`` to ``[n, F, width]``, by one look-up in one table."""
+
+    starts: Tensor
+
+    def __init__(self, vocabularies: Sequence[int], width: int) -> None:
+        super().__init__()
+        tables = [small_embedding(size, width).weight.detach() for size in vocabularies]
+        self.weight = nn.Parameter(torch.cat(tables))
+        starts = torch.tensor([0, *vocabularies[:-1]]).cumsum(0)
+        self.register_buffer("starts", starts, persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Each feature's row of its part of the table."""
+        return F.embedding(codes + self.starts, self.weight)
+
+
 class TypeProjection(nn.Module):
     """Inputs of one node type to ``[n, width]``: the sum of what each kind of feature gives."""
 
     dense: nn.Module | None
+    codes: Categories | None
 
     def __init__(self, meta: TypeMeta, width: int) -> None:
         super().__init__()
         self.dense = nn.Linear(meta.dense, width) if meta.dense else None
-        self.codes = nn.ModuleList(small_embedding(size, width) for size in meta.vocabularies)
+        self.codes = Categories(meta.vocabularies, width) if meta.vocabularies else None
         self.bags = NamedModules(
             {name: small_embedding(size, width) for name, size in meta.bags.items()}
         )
         self.ids = None if meta.has_features else small_embedding(meta.count, width)
+
+    def joined(self, features: Tensor) -> Tensor:
+        """Several features ``[n, F, width]`` as one part of the result."""
+        return features.sum(1)
 
     def parts(self, inputs: TypeInput) -> list[Tensor]:
         """What each kind of feature gives."""
         found = []
         if self.dense is not None:
             found.append(self.dense(inputs.dense))
-        if inputs.codes is not None:
-            found += [table(inputs.codes[:, k]) for k, table in enumerate(self.codes)]
+        if self.codes is not None:
+            found.append(self.joined(self.codes(inputs.codes)))
         for name, bag in inputs.bags.items():
             table = self.bags[name]
             assert isinstance(table, nn.Embedding)
@@ -97,9 +119,13 @@ class TypeFields(TypeProjection):
         self.missing = (count - field_count(meta)) * width
         self.dense = DenseFields(_dense_widths(meta), width) if meta.dense else None
 
+    def joined(self, features: Tensor) -> Tensor:
+        """Side by side ``[n, F * width]``."""
+        return features.flatten(1)
+
     def forward(self, inputs: TypeInput) -> Tensor:
         """Features side by side ``[n, count * width]``."""
-        return pad(torch.cat(self.parts(inputs), dim=1), (0, self.missing))
+        return F.pad(torch.cat(self.parts(inputs), dim=1), (0, self.missing))
 
 
 class InputLayer(nn.Module):

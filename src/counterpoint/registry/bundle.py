@@ -132,7 +132,8 @@ class TaskContents(Strict):
 class Contents(Strict):
     """The whole of ``bundle.json``; ``transductive`` says why there is no folder ``inductive``."""
 
-    version: Literal[2] = 2  # of 1 the identities were mixed otherwise
+    # of 1 the identities were mixed otherwise, of 2 each categorical feature had a table
+    version: Literal[3] = 3
     graph_digest: str
     model_digest: str
     config: dict[str, Any]
