@@ -84,8 +84,12 @@ def test_lineage_joins_checkout_inputs_and_pipeline(checkout, tmp_path, monkeypa
     monkeypatch.setenv("COUNTERPOINT_GIT_COMMIT", "of the image")
     folder = tmp_path / "work" / "data"
     lock = checkout / "dvc.lock"
+    monkeypatch.setenv("DVC_STAGE", "register")
     assert "dvc_lock_digest" not in collect(checkout, {"data": folder}, ["ingest"])  # of other runs
     lock.write_text(json.dumps({"stages": {"ingest": {"outs": [{"path": str(folder)}]}}}))
+    monkeypatch.delenv("DVC_STAGE")  # another run in the folder of the last `dvc repro`
+    assert "dvc_lock_digest" not in collect(checkout, {"data": folder}, ["ingest"])
+    monkeypatch.setenv("DVC_STAGE", "register")
     lineage = collect(checkout, {"data": folder}, ["ingest"])
     assert lineage == {
         **git_state(checkout),

@@ -40,8 +40,11 @@ def collect(
     if os.environ.get(COMMIT) == "unknown":  # an image that was built without saying
         del lineage["git_commit"]
     lineage |= git_state(checkout)
-    lock = dvc_lock_digest(checkout / "dvc.lock", stages, inputs.values())
-    lineage |= {"dvc_lock_digest": lock} if lock else {}
+    # DVC says so to the commands of its stages: another run may use the folder of its last one
+    if "DVC_STAGE" in os.environ and (
+        lock := dvc_lock_digest(checkout / "dvc.lock", stages, inputs.values())
+    ):
+        lineage["dvc_lock_digest"] = lock
     return lineage | {f"{name}_digest": verified_digest(path) for name, path in inputs.items()}
 
 
