@@ -106,7 +106,8 @@ class FieldAttention(nn.Module):
         q, k, v = (
             made(tokens).unflatten(-1, (HEADS, -1)) for made in (self.query, self.key, self.value)
         )
-        logits = torch.einsum("nchd,nfhd->nhcf", q, k) / q.shape[-1] ** 0.5
+        # scaled before the product: after it there are C times as many numbers over d
+        logits = torch.einsum("nchd,nfhd->nhcf", q / q.shape[-1] ** 0.5, k)
         return torch.einsum("nhcf,nfhd->nchd", logits.softmax(-1), v).flatten(2)
 
 
