@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks import claims
+from benchmarks import claims, study_tables
 from benchmarks.intervals import over_seeds
 from counterpoint.data.schema import read_yaml
 from counterpoint.errors import UserError
@@ -209,6 +209,7 @@ def summary(name: str, params: Params, work: Path) -> dict[str, Any]:
         "over_fixed": over_fixed(params, work, primary_metrics(report)),
         "last_weights": last_weights(params, work),
         "verdicts": [verdict_summary(found) for found in report["candidates"]],
+        "gates": study_tables.gates(report),
         "chosen": report["chosen"],
     }
 
@@ -312,6 +313,7 @@ def rendered() -> str:
         weightings=WEIGHTINGS_SHOWN,
         over_fixed=[row for shown in studies for row in rows_over_fixed(shown)],
         claims=claims.by_paper(RESULTS),
+        tables=study_tables,
     )
 
 
