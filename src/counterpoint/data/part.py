@@ -70,9 +70,9 @@ def write_part(
 def _table(folder: DataFolder, name: str) -> "pl.LazyFrame":
     if not name.startswith("tasks/"):
         return folder.scan(name)
-    import polars.selectors as cs
-
-    return assigned_rows(folder, name.removeprefix("tasks/")).select(~cs.starts_with("row_"))
+    task = name.removeprefix("tasks/")
+    places = [f"row_{column}" for column in folder.schema.tasks[task].id_columns]
+    return assigned_rows(folder, task).drop(places)
 
 
 def _schema_of_part(folder: DataFolder, roles: Roles | None) -> DataSchema:
