@@ -1,5 +1,7 @@
 """What the page shows of a study beside its verdicts: at a glance, over the twins, the gates."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
@@ -8,6 +10,16 @@ from benchmarks.intervals import over_seeds
 from counterpoint.training.settings import cell_named
 
 GATES = ("gate_entropy", "others", "divergence")
+
+
+def anchor(heading: str) -> str:
+    """Where a heading of a page is found, as GitHub and its like make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def decisions(found: Mapping[str, Any]) -> Counter[str]:
+    """How many candidates the gate would promote, hold and reject."""
+    return Counter(verdict["decision"] for verdict in found["verdicts"])
 
 
 def at_a_glance(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,17 +1,38 @@
 """What docs/results.md says is what is checked in; one tiny study is computed again."""
 
+import re
 from pathlib import Path
 
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmarks.results import PAGE, RESULTS, compute, on_test, over_fixed, rendered, study_digest
+from benchmarks.results import (
+    PAGE,
+    RESULTS,
+    compute,
+    on_test,
+    over_fixed,
+    rendered,
+    study_digest,
+    study_named,
+    study_names,
+)
+from benchmarks.study_tables import anchor
 from counterpoint.files import read_json, write_json
 from counterpoint.stages.params import Params
 
 
 def test_the_page_is_rendered_from_what_is_checked_in() -> None:
     assert PAGE.read_text() == rendered(), "run `make results` or benchmarks.results --render"
+
+
+def test_the_contents_lead_to_every_section() -> None:
+    contents, *sections = re.split(r"\n(?=<a id=|## )", PAGE.read_text())
+    places = {s.split('"')[1] for s in sections if s.startswith("<a id=")}
+    assert places == set(study_names())
+    places |= {anchor(s.splitlines()[0][3:]) for s in sections if s.startswith("## ")}
+    titles = {anchor(study_named(name).title) for name in study_names()}
+    assert {link.split(")")[0] for link in contents.split("](#")[1:]} == places - titles
 
 
 def test_the_tiny_study_comes_out_again(tmp_path: Path) -> None:
