@@ -13,6 +13,7 @@ from counterpoint.files import json_text, sha256_of_text, write_json, write_mani
 from counterpoint.registry.bundle import DotHead, LinearHead, write_bundle
 from counterpoint.registry.records import CandidateRecord, CellRecord, PipelineRecord
 from counterpoint.registry.tracking import Tracking, connect
+from counterpoint.training.cell import write_history
 
 USERS, ITEMS, WIDTH = ["u1", "u2", "u3"], [10, 20, 30, 40], 2
 
@@ -116,6 +117,19 @@ def make_cell(folder: Path, name: str) -> CellRecord:
     folder.mkdir(parents=True)
     write_json(folder / "config.json", config_of(name))
     write_json(folder / "metrics.json", {})
+    write_history(
+        folder / "history.parquet",
+        [
+            {"seed": seed, "fit": "joint", "epoch": epoch, "task": task, "name": name, "value": v}
+            for seed, epoch, task, name, v in (
+                (0, 0, "click", "weight", 1.0),
+                (1, 0, "click", "weight", 2.0),
+                (0, 1, "click", "weight", 4.0),
+                (1, 1, "click", "weight", float("nan")),
+                (0, 0, "", "cosine/buy~click", -0.5),
+            )
+        ],
+    )
     write_manifest(folder)
     return CellRecord(
         name=name,

@@ -36,7 +36,11 @@ def test_a_cell_is_logged_whole(tracking, experiment, record):
         "click/test/auc_mean": 0.75,
         "click/test/hr_10": 0.1,
         "click/test/hr_10_mean": 0.1,
+        "training/joint/weight/click": 4.0,
+        "training/joint/cosine/buy_click": -0.5,
     }
+    weights = tracking.client.get_metric_history(run.info.run_id, "training/joint/weight/click")
+    assert {metric.step: metric.value for metric in weights} == {0: 1.5, 1: 4.0}
     history = tracking.client.get_metric_history(run.info.run_id, "click/test/auc")
     assert {metric.step: metric.value for metric in history} == {0: 0.7, 1: 0.8}
     assert run.data.tags[PARENT] == parent
@@ -47,7 +51,7 @@ def test_a_cell_is_logged_whole(tracking, experiment, record):
     assert data.dataset.name == "market"
     assert record.lineage["data_digest"].startswith(data.dataset.digest)
     files = {file.path for file in tracking.client.list_artifacts(run.info.run_id)}
-    assert files == {"manifest.json", "config.json", "metrics.json"}
+    assert files == {"manifest.json", "config.json", "metrics.json", "history.parquet"}
 
 
 def test_no_credential_is_logged(tracking, experiment, record):

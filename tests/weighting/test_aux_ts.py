@@ -58,6 +58,7 @@ def test_a_duplicate_of_the_target_counts_as_the_target(make_problem, draw):
     assert found["cosine/copy~a"] == pytest.approx(1, abs=1e-12)
     assert found["meta_derivative/copy"] == pytest.approx(found["meta_derivative/a"], rel=1e-12)
     assert found["meta_derivative/other"] != pytest.approx(found["meta_derivative/a"])
+    assert found["agreement/copy~a"] == 1
 
 
 def test_the_opposite_of_the_target_loses_weight(make_problem, draw):
@@ -68,10 +69,25 @@ def test_the_opposite_of_the_target_loses_weight(make_problem, draw):
     weighting = made(("a", "against"), learning_rate=1e-2)
     history = [weighting.fill_gradients(problem) for _ in range(30)]
     assert history[0].diagnostics["cosine/against~a"] == pytest.approx(-1, abs=1e-12)
+    assert history[0].diagnostics["meta_derivative/against"] > 0
+    assert history[0].diagnostics["agreement/against~a"] == 1
     weights = [decision.weights["against"] for decision in history]
     assert all(later < earlier for earlier, later in pairwise(weights))
     assert weights[-1] < 0.2
     assert history[-1].weights["a"] > 1.8
+
+
+def test_more_weight_can_help_though_gradients_disagree(make_problem, draw):
+    labels = {"a": draw(8, seed=20), "other": draw(8, seed=21)}
+    meta = draw(6, 3, seed=30), {"a": draw(6, seed=40), "other": draw(6, seed=41)}
+    seen = set()
+    for rate in (0.01, 10.0):  # after a long step the target's gradient is another
+        problem = make_problem(labels, draw(8, 3, seed=10), meta=meta, towers=False, rate=rate)
+        found = made(("a", "other"), meta_batch="next").fill_gradients(problem).diagnostics
+        agree = (found["meta_derivative/other"] < 0) == (found["cosine/other~a"] > 0)
+        assert found["agreement/other~a"] == float(agree)
+        seen.add(agree)
+    assert seen == {True, False}
 
 
 def test_scaling_a_loss_leaves_the_cosines(make_problem, draw):

@@ -3,7 +3,7 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -24,11 +24,12 @@ from counterpoint.registry.records import CandidateRecord, CellRecord, PipelineR
 from counterpoint.registry.tracking import PREFIX, Tracking, person, redacted
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
 DIGEST = f"{PREFIX}digest"
 PARENT = "mlflow.parentRunId"
-_CELL_FILES = (MANIFEST, "config.json", "metrics.json")
+_HISTORY = "history.parquet"
+_CELL_FILES = (MANIFEST, "config.json", "metrics.json", _HISTORY)
 _PARAMS_A_CALL, _METRICS_A_CALL, _LONGEST_VALUE = 100, 1000, 6000  # MLflow's limits
 
 
@@ -57,6 +58,7 @@ def log_cell(
     with ended(tracking, run_id):
         _log_params(tracking, run, cell.config)
         _log_metrics(tracking, run, cell)
+        _log_curves(tracking, run, cell)
         _log_lineage(tracking, run, record, {"folder_digest": folder_digest})
         for name in _CELL_FILES:
             tracking.client.log_artifact(run_id, cell.folder / name)
@@ -166,9 +168,38 @@ def _log_metrics(tracking: Tracking, run: "Run", cell: CellRecord) -> None:
         Metric(f"{key}_mean", fmean(metric.value for metric in values), time, 0)
         for key, values in series.items()
     ]
-    metrics_ = [metric for values in series.values() for metric in values] + means
-    for start in range(0, len(metrics_), _METRICS_A_CALL):
-        batch = metrics_[start : start + _METRICS_A_CALL]
+    _log_in_batches(tracking, run, [m for values in series.values() for m in values] + means)
+
+
+def _log_curves(tracking: Tracking, run: "Run", cell: CellRecord) -> None:
+    """``training/<fit>/<name>[/<task>]``, the mean over seeds, with the epoch as step.
+
+    Losses, weights, validation and diagnostics, all that is finite of them.
+    """
+    import polars as pl
+    from mlflow.entities import Metric
+
+    history = pl.read_parquet(cell.folder / _HISTORY).filter(pl.col("value").is_finite())
+    keys = ["fit", "name", "task", "epoch"]
+    means = history.group_by(keys).agg(pl.col("value").mean()).sort(keys)
+    _log_in_batches(
+        tracking,
+        run,
+        [
+            Metric(
+                _plain("/".join(part for part in ("training", fit, name, task) if part)),
+                value,
+                run.info.start_time,
+                epoch,
+            )
+            for fit, name, task, epoch, value in means.iter_rows()
+        ],
+    )
+
+
+def _log_in_batches(tracking: Tracking, run: "Run", metrics: "Sequence[Metric]") -> None:
+    for start in range(0, len(metrics), _METRICS_A_CALL):
+        batch = metrics[start : start + _METRICS_A_CALL]
         tracking.client.log_batch(run.info.run_id, metrics=batch)
 
 

@@ -18,6 +18,7 @@ from counterpoint.training.settings import TrainSettings, cell_named
 # the part of the training settings that a trunk depends on
 SHAPES_A_TRUNK = {
     "encoder",
+    "sharing",  # tasks stand on a bottom and towers while a trunk learns from them
     "batch_size",
     "negatives",
     "fanouts",

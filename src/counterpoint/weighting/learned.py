@@ -261,8 +261,10 @@ class LearnedWeighting(Weighting):
             found |= {f"weight_sd/{t}": sd for t, sd in zip(self.tasks, spread, strict=True)}
         if gradients is not None:
             cosines = gradients.cosines(self.judges)
-            for row, task in zip(cosines.tolist(), self.tasks, strict=True):
+            for row, task, slope in zip(cosines.tolist(), self.tasks, by_weight, strict=True):
                 for cosine, target in zip(row, self.targets, strict=True):
                     if task != target:
                         found[f"cosine/{task}~{target}"] = cosine
+                        # whether more weight helps where the gradients agree (METHODS B.4)
+                        found[f"agreement/{task}~{target}"] = float((slope < 0) == (cosine > 0))
         return found
