@@ -148,7 +148,7 @@ def gains(unit: Unit, metric: str, own: Sequence[float], other: Sequence[float])
 
 
 def compared(results: Path, unit: Unit, asked: Question) -> dict[str, dict[str, float]]:
-    """By opponent the mean gain over it, with its interval.
+    """By opponent the mean gain over it, with its interval and number of seeds.
 
     Raises:
         NotComputedError: something is not in ``results``; says what.
@@ -174,7 +174,7 @@ def compared(results: Path, unit: Unit, asked: Question) -> dict[str, dict[str, 
         if unit == "relaimpr" and min(other.values()) <= CHANCE:
             continue  # nothing to be relative to
         sides = ([side[seed] for seed in seeds] for side in (own, other))
-        found[cell] = over_seeds(gains(unit, asked.metric, *sides))
+        found[cell] = {**over_seeds(gains(unit, asked.metric, *sides)), "seeds": len(seeds)}
     if not found:
         raise NotComputedError("RelaImpr: nothing it is compared with is above chance")
     return found
@@ -207,7 +207,7 @@ def judged(results: Path, claim: Claim, asked: Question) -> dict[str, str]:
     wanted = f", claimed {form.format(claim.above)}" if claim.above else ""
     return {
         "where": f"{where}`{hardest}`{than}{among}",
-        "ours": f"{mean} ({low} to {high}){wanted}",
+        "ours": f"{mean} ({low} to {high}; {found[hardest]['seeds']} seeds){wanted}",
         "verdict": said,
     }
 

@@ -23,11 +23,13 @@ def decisions(found: Mapping[str, Any]) -> Counter[str]:
 
 
 def at_a_glance(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each candidate its decision and its worst task, in margins."""
+    """For each candidate its decision, the tasks below the twin, and the worst one in margins."""
     return [
         {
             "candidate": verdict["candidate"],
             "decision": verdict["decision"],
+            "tasks": len(verdict["tasks"]),
+            "below": sum(task["delta"] < 0 for task in verdict["tasks"]),
             "worst": min(verdict["tasks"], key=lambda task: task["delta"] / task["margin"]),
         }
         for verdict in found["verdicts"]
@@ -37,8 +39,8 @@ def at_a_glance(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def over_twins(found: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
     """By joint cell, task and metric: the mean over its twins, with a 95 % interval over seeds.
 
-    Of the deciding metric and average precision. The test set is one: the interval is of the
-    training's chance alone.
+    Of the deciding metric, average precision and macro-F1. The twin is the plain one, where a
+    verdict may take a wider one; the test set is one: the interval is of the training's chance.
     """
     judged = {task["name"]: task["metric"] for task in found["verdicts"][0]["tasks"]}
     differences, values = {}, found.get("on_test", {})
@@ -58,7 +60,7 @@ def over_twins(found: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], dict
                 ]
             )
             for task, primary in judged.items()
-            for metric in dict.fromkeys([primary, "ap"])
+            for metric in dict.fromkeys([primary, "ap", "macro_f1"])
             if None not in values[name][task].get(metric, [None])
         }
     return differences

@@ -48,7 +48,7 @@ def row(results, *less, cell="better", **more):
 def test_the_interval_is_paired_by_seed(results):
     found = row(results, "mmoe-ENCODER-fixed")
     interval = ttest_rel(BETTER, FIXED).confidence_interval()
-    assert found["ours"] == f"+0.0533 ({interval.low:+.4f} to {interval.high:+.4f})"
+    assert found["ours"] == f"+0.0533 ({interval.low:+.4f} to {interval.high:+.4f}; 3 seeds)"
     assert found["where"] == "`s`, t, auc: `mmoe-gcn-better` less `mmoe-gcn-fixed`"
     assert found["verdict"] == "holds"
 
@@ -136,7 +136,7 @@ def test_another_study_is_paired_over_the_seeds_that_both_have(results):
     write_json(results / "u.json", {"seeds": [2, 7, 1], "on_test": cells})
     found = row(results, "mmoe-gcn-better", than="u")
     interval = ttest_rel([0.78, 0.79], [0.7, 0.77]).confidence_interval()
-    assert found["ours"] == f"+0.0500 ({interval.low:+.4f} to {interval.high:+.4f})"
+    assert found["ours"] == f"+0.0500 ({interval.low:+.4f} to {interval.high:+.4f}; 2 seeds)"
     assert found["where"].endswith("less `mmoe-gcn-better` of `u`")
     write_json(results / "u.json", {"seeds": [2, 7, 8], "on_test": cells})
     found = row(results, "mmoe-gcn-better", than="u")
@@ -200,5 +200,5 @@ def test_a_share_of_anothers_gain(results):
     kept = [twin + 0.8 * (fixed - twin) for twin, fixed in zip(coin, FIXED, strict=True)]
     interval = ttest_rel(BETTER, kept).confidence_interval()
     mean = sum(BETTER) / 3 - sum(kept) / 3
-    assert found["ours"] == f"{mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+    assert found["ours"] == f"{mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f}; 3 seeds)"
     assert "80 % of the way from `mmoe-gcn-coin` to `mmoe-gcn-fixed`" in found["where"]

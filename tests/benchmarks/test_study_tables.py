@@ -17,6 +17,7 @@ def test_the_worst_task_is_so_in_margins():
     (row,) = at_a_glance({"verdicts": [verdict(click=(-0.02, 0.1), buy=(-0.01, 0.01))]})
     assert row["candidate"] == JOINT
     assert row["worst"]["name"] == "buy"
+    assert (row["below"], row["tasks"]) == (2, 2)
 
 
 def test_a_cell_is_paired_with_its_twin_seed_by_seed():
