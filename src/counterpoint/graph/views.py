@@ -96,7 +96,7 @@ class Block:
     def by_relation(self) -> tuple[RelationEdges, ...]:
         """The edges of each relation that has any here."""
         n_dst = self.csr.n_dst
-        numbers, n_types = torch.unique(self.etype).tolist(), int(self.node_type.max()) + 1
+        numbers, n_types = torch.unique(self.etype).tolist(), len(torch.bincount(self.node_type))
         rows = [torch.nonzero(self.node_type == t).flatten() for t in range(n_types)]
         within = torch.empty_like(self.node_type)
         for found in rows:
