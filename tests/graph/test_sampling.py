@@ -66,6 +66,24 @@ def test_all_neighbours_give_what_the_whole_graph_gives(market_graph, nodes, kin
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_all_neighbours_give_channels_of_similarity_what_the_whole_graph_gives(
+    similar_graph, nodes, masked
+):
+    """Of both channels, on a graph in which similarity joins most of the nodes."""
+    graph, pairs = similar_graph, scored_pairs(similar_graph) if masked else None
+    torch.manual_seed(0)
+    encoder = make_encoder("mgnn", graph.meta, EncoderSettings(width=4, layers=2)).eval()
+    if masked:
+        nodes = torch.cat([nodes, pairs.flatten()])
+    keep = graph.kept_edges(pairs)
+    view = NeighbourSampler(graph, (MORE_THAN_ANY_DEGREE,) * 2).view(nodes, 0, keep)
+    found, expected = encoder(view)[view.local(nodes)], encoder(graph.view(2, keep))[nodes]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    x, _, similar = expected.view(-1, 3, 4).unbind(1)
+    assert (x != similar).any(1).sum() > len(nodes) / 2  # most hear their peers
+
+
 def test_outputs_are_the_nodes_asked_for(market_graph, nodes):
     view = NeighbourSampler(market_graph, (2, 2)).view(nodes, 5)
     assert torch.equal(view.rows, nodes.unique())

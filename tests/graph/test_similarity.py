@@ -54,6 +54,24 @@ def test_pairs_equal_those_of_sets(monkeypatch, measure, block):
         assert 0 < len(expected) < len(dense) ** 2 / 4
 
 
+@pytest.mark.parametrize("most", [1, 200, 1000, 1 << 21])
+def test_a_run_of_nodes_has_a_bounded_number_of_products(monkeypatch, most):
+    """At most so many after its first node: twice so many in all, or as many as one node has."""
+    monkeypatch.setattr(module, "MOST_PRODUCTS", most)
+    for seed in range(3):
+        dense = random_incidence(seed, n=60)
+        dense[seed * 20] = 1  # a node with more than 200 by itself
+        kept = sparse.csr_array(dense)
+        products = (dense @ dense.T).sum(1)  # all common neighbours, one by one
+        runs = list(module._blocks(kept, kept.T.tocsr()))
+        assert np.array_equal(np.concatenate(runs), np.arange(60))
+        for rows in runs:
+            assert products[rows[1:]].sum() < most
+            assert products[rows].sum() < 2 * most or products[rows[0]] >= most
+        assert len(runs) <= 1 + products.sum() / most
+        assert (len(runs) > 1) == (most < products.sum())
+
+
 @pytest.mark.parametrize("measure", MEASURES)
 def test_numbering_does_not_matter_but_for_ties(measure):
     dense, order = random_incidence(7), np.random.default_rng(1).permutation(40)

@@ -26,9 +26,10 @@ def make_tiny(market_graph: TrainingGraph) -> Callable[..., Model]:
         layers: int = 2,
         encoder_width: int = 4,
         field_width: int = 8,
+        graph: TrainingGraph | None = None,
         **sharing: Any,
     ) -> Model:
-        meta = market_graph.meta
+        meta = (graph or market_graph).meta
         chosen = {name: meta.tasks[name] for name in tasks or meta.tasks}
         settings = EncoderSettings(width=encoder_width, layers=layers, field_width=field_width)
         shape = SHARING.model_copy(update=sharing)

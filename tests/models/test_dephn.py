@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -7,11 +8,22 @@ from counterpoint.errors import UserError
 from counterpoint.models import SharingSettings
 from counterpoint.models.checks import check_model, in_float64
 from counterpoint.models.contract import Step, per_example_loss
+from counterpoint.models.dephn_settings import VirtualGradientSettings
 from counterpoint.models.virtual_gradient import coefficients
 
 H = torch.randn(9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TASKS = ("click", "buy", "topic")
 PLAIN = {"fields": 2, "selection": False, "private": (), "maps": ("raw",), "virtual": None}
+VIRTUAL = {
+    f"{combination} {shape} {correlation}": {
+        "combination": combination,
+        "shape": shape,
+        "correlation": correlation,
+    }
+    for combination in ("additive", "multiplicative")
+    for shape in ("cosine", "absolute", "square", "root")
+    for correlation in ("pearson", "cosine")
+}
 # METHODS D.7, from MMoE's parts to the whole, with the three arrangements of the paper's Table I
 LADDER = {
     "experts": {**PLAIN, "gates": "mapping"},
@@ -33,14 +45,7 @@ LADDER = {
     "four maps": {"maps": ("raw", "square", "sin", "cos"), "virtual": None},
     "mapping gates": {"gates": "mapping", "virtual": None},
     "other forms": {"cross": "dcn_v2", "field": "fint", "virtual": None},
-    **{
-        f"{combination} {shape} {correlation}": {
-            "virtual": {"combination": combination, "shape": shape, "correlation": correlation}
-        }
-        for combination in ("additive", "multiplicative")
-        for shape in ("cosine", "absolute", "square", "root")
-        for correlation in ("pearson", "cosine")
-    },
+    **{name: {"virtual": virtual} for name, virtual in VIRTUAL.items()},
 }
 
 
@@ -167,24 +172,53 @@ def gradients(model, step):
     return output.logits, dict(zip(dict(model.named_parameters()), found, strict=True))
 
 
-def test_training_multiplies_the_gradient_of_gates_and_nothing_else(make, market_step):
-    model, step = make(virtual={"memory": 0}), some_labels(market_step)
+def correlation_of_labels(step, kind):
+    """Of clicks and purchases of the same pairs; topics are of items, with no row in common."""
+    click, buy = (step.batches[task] for task in TASKS[:2])
+    assert torch.equal(click.entity, buy.entity)
+    x, y = click.label.double().numpy(), buy.label.double().numpy()
+    found = np.zeros((3, 3))
+    found[0, 1] = found[1, 0] = {
+        "pearson": abs(np.corrcoef(x, y)[0, 1]),
+        "cosine": abs(x @ y) / np.linalg.norm(x) / np.linalg.norm(y),
+    }[kind]
+    return torch.from_numpy(found)
+
+
+@pytest.mark.parametrize("form", VIRTUAL)
+def test_training_multiplies_the_gradient_of_gates_and_nothing_else(make, market_step, form):
+    chosen = {**VIRTUAL[form], "memory": 0}
+    model, step = make(virtual=chosen), some_labels(market_step)
     model.observe(step)
-    correlation = model.correlation()
-    assert correlation[0, 1] > 0  # clicks and purchases of the same pairs
-    assert not correlation[:2, 2].any()  # topics are of items: no row in common
     gates = torch.stack([model.private[task].gates for task in TASKS])
-    gamma = coefficients(gates, correlation, model.virtual)
-    assert ((gamma - 1).abs() > 0.1).all()
+    correlation = correlation_of_labels(step, chosen["correlation"])
+    assert 0.1 < correlation[0, 1] < 0.9
+    gamma = coefficients(gates, correlation, VirtualGradientSettings(**chosen))
+    assert ((gamma - 1).abs() > 0.1).any(1).all()
     plain_logits, plain = gradients(model, step)
     model.encoder.dropout = 0.0
     logits, virtual = gradients(model.train(), step)
     for task in TASKS:
         assert torch.equal(logits[task], plain_logits[task])
     gates_of = {f"private.[{task}].gates": gamma[t] for t, task in enumerate(TASKS)}
+    assert all(plain[name].all() for name in gates_of)
     for name, gradient in plain.items():
         factor = gates_of.get(name, 1.0)
         torch.testing.assert_close(virtual[name], factor * gradient, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["free", "mapping"])
+def test_gates_begin_at_one_over_the_number_of_maps(make_tiny, kind):
+    """K public experts, P maps of each: 1 / (K P)."""
+    maps, virtual = ("raw", "square", "sin"), {} if kind == "free" else None
+    dephn = {"fields": 2, "public": ("dnn", "cross"), "maps": maps, "gates": kind}
+    sharing = SharingSettings(dephn={**dephn, "virtual": virtual})
+    model = make_tiny("dephn", "gcn", TASKS, **dict(sharing)).eval()
+    found = model.gates(H.float())
+    assert set(found) == set(TASKS)
+    for gates in found.values():
+        assert gates.shape == ((6,) if kind == "free" else (9, 6))
+        torch.testing.assert_close(gates, torch.full_like(gates, 1 / 6), rtol=0, atol=1e-7)
 
 
 def test_one_task_has_plain_gradients(make, market_step):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -5,6 +7,7 @@ from torch.nn import functional as F
 from counterpoint.models import SharingSettings
 from counterpoint.models.checks import check_model, in_float64
 from counterpoint.models.contract import Step
+from counterpoint.nn.experts import Experts, Gates
 
 TASKS = ("click", "buy", "topic")
 KAPPAS = ("product", "concat", "add", "mlp")
@@ -14,10 +17,10 @@ KAPPAS = ("product", "concat", "add", "mlp")
 def make(make_tiny):
     """Make a MoGENet of the settings, gates and all away from their start, in float64."""
 
-    def model(tasks=TASKS, encoder="mgnn", **mogenet):
+    def model(tasks=TASKS, encoder="mgnn", graph=None, **mogenet):
         torch.manual_seed(0)
         sharing = SharingSettings(width=5, tower_width=4, mogenet=mogenet)
-        made = make_tiny("mogenet", encoder, tasks, **dict(sharing)).double()
+        made = make_tiny("mogenet", encoder, tasks, graph=graph, **dict(sharing)).double()
         with torch.no_grad():
             for name, parameter in made.named_parameters():
                 if not name.startswith("encoder"):
@@ -31,6 +34,29 @@ def make(make_tiny):
 def step(market_step):
     whole = market_step(2)
     return in_float64(Step({task: whole.batches[task] for task in TASKS}))
+
+
+@pytest.fixture
+def similar_step(step, similar_graph):
+    """The same rows, on views of the graph with similarity, with those edges and without."""
+    similar = torch.tensor([relation.similarity for relation in similar_graph.meta.relations])
+    views = similar_graph.view(2), similar_graph.view(2, ~similar[similar_graph.etype])
+
+    def on(view):
+        found = {task: replace(batch, view=view) for task, batch in step.batches.items()}
+        return in_float64(Step(found))
+
+    return tuple(on(view) for view in views)
+
+
+def distinct_parts(view):
+    """Representations of width 12 with three parts unlike each other.
+
+    The market has no similarity, and there MGNN's third part is its first.
+    """
+    generator = torch.Generator().manual_seed(1)
+    h = torch.randn(len(view.node_type), 12, generator=generator, dtype=torch.float64)
+    return dict.fromkeys(TASKS, h)
 
 
 def perceptron(layers, x):
@@ -87,10 +113,26 @@ def one_by_one(model, h, batch):
 @pytest.mark.parametrize("kappa", KAPPAS)
 def test_logits_equal_a_loop_over_rows_and_experts(make, step, kappa, graph_experts):
     model = make(kappa=kappa, graph_experts=graph_experts, gate_layers=(3,))
-    h = model.encode(step.batches["buy"].view)
+    h = distinct_parts(step.batches["buy"].view)
     for batch in step.batches.values():
         expected = one_by_one(model, h[batch.task], batch)
         torch.testing.assert_close(model.score(h, batch), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("graph_experts", [0, 1, 2, 4])
+def test_edges_of_similarity_reach_the_experts_that_carry_them_and_no_gate(
+    make, similar_graph, similar_step, graph_experts
+):
+    """The first carries what neighbours say of both sides, from the second on also of peers."""
+    model = make(graph=similar_graph, graph_experts=graph_experts)
+    found, without = (model(step).logits for step in similar_step)
+    for task in TASKS:
+        assert torch.equal(found[task], without[task]) == (graph_experts < 2)
+    gates = []
+    model.private["buy"].register_forward_hook(lambda gate, given, made: gates.append(made))
+    for step in similar_step:
+        model(step)
+    assert torch.equal(*gates)
 
 
 @pytest.mark.parametrize("kappa", KAPPAS)
@@ -114,6 +156,27 @@ def test_without_what_the_graph_says_it_is_mmoe(make, make_tiny, step):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+def test_without_what_the_graph_says_two_tasks_on_pairs_are_mmoe_on_both_sides_features(make, step):
+    tasks = ("click", "buy")
+    model = make(tasks, graph_experts=0, layers=1, gate_layers=())
+    (layer,) = model.sharing["pair"].perceptrons
+    experts = Experts(4, 4 + 4, 5).double()
+    experts.load_state_dict(layer.state_dict())
+    found = {}
+    for task in tasks:
+        gates, output = Gates(4 + 4, 4).double(), torch.nn.Linear(5, 1).double()
+        gates.load_state_dict(model.private[task][0].state_dict())
+        output.load_state_dict(model.towers[task].state_dict())
+        h = distinct_parts(step.batches[task].view)
+        src, dst = step.batches[task].entity.unbind(1)
+        x = torch.cat([h[task][src, :4], h[task][dst, :4]], dim=1)
+        expected = output(torch.einsum("ne,new->nw", gates(x), experts(x))).squeeze(1)
+        found[task] = model.score(h, step.batches[task])
+        torch.testing.assert_close(found[task], expected, rtol=0, atol=1e-12)
+    assert torch.equal(step.batches["click"].entity, step.batches["buy"].entity)
+    assert not torch.allclose(found["click"], found["buy"])  # gates and outputs of their own
+
+
 def test_without_experts_and_similar_nodes_it_is_a_graph_networks_inner_product(make, step):
     model = make(("click",), graph_experts=1)
     experts, gate = model.sharing["pair"], model.private["click"]
@@ -124,7 +187,7 @@ def test_without_experts_and_similar_nodes_it_is_a_graph_networks_inner_product(
         gate[-1].linear.bias.copy_(torch.tensor([1e3, 0, 0, 0]))
         model.towers["click"].weight[:, 5:] = 1.0
     batch = step.batches["click"]
-    h = model.encode(batch.view)
+    h = distinct_parts(batch.view)
     sides = (h["click"][rows].view(-1, 3, 4)[:, 1] for rows in batch.entity.unbind(1))
     expected = torch.linalg.vecdot(*sides) + model.towers["click"].bias
     torch.testing.assert_close(model.score(h, batch), expected, rtol=0, atol=1e-12)

@@ -107,7 +107,9 @@ def test_joint_model_and_twin_start_from_the_same_encoder(market_graph: Training
 
 
 def test_what_should_learn_moves_and_loss_falls(market_graph: TrainingGraph) -> None:
-    made = trainer(market_graph, CELLS[0], epochs=15, learning_rate=0.02, patience=15)
+    # without weight decay, which makes Adam move what has no gradient too
+    changes = {"learning_rate": 0.02, "weight_decay": 0.0, "epochs": 15, "patience": 15}
+    made = trainer(market_graph, CELLS[0], **changes)
     before = state(made)
     history = made.fit().history
     moved = [
@@ -118,6 +120,53 @@ def test_what_should_learn_moves_and_loss_falls(market_graph: TrainingGraph) -> 
     assert set(moved) == set(before)
     losses = [row["value"] for row in history if row["name"] == "loss" and row["task"] == "click"]
     assert losses[-1] < losses[0] - 0.02
+
+
+def parameters(made: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in made.named_parameters()}
+
+
+def unmoved(made: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, tensor in made.named_parameters() if torch.equal(tensor, before[name])}
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "aux_ts"])
+@pytest.mark.parametrize("body", ["dephn-gcn", "snr-gcn", "mogenet-mgnn", "esmm-gcn"])
+def test_two_steps_move_model_and_weighting(
+    similar_graph: TrainingGraph, body: str, weighting: str
+) -> None:
+    """Without weight decay, which makes Adam move what has no gradient too."""
+    tasks = {name: similar_graph.meta.tasks[name] for name in ("click", "buy", "topic")}
+    tasks["topic"] = tasks["topic"].model_copy(update={"role": "auxiliary"})
+    settings = SETTINGS.model_copy(update={"weight_decay": 0.0, "batch_size": 180})
+    made = Trainer(similar_graph, cell_named(f"{body}-{weighting}"), tasks, settings, seed=3)
+    assert made.batches.steps == 2
+    model, own = parameters(made.trained), parameters(made.weighting)
+    assert own
+    losses = [row["value"] for row in made.run_epoch(0) if row["name"] == "loss"]
+    assert torch.tensor(losses).isfinite().all()
+    assert len(losses) == len(tasks)
+    assert not unmoved(made.trained, model)
+    assert not unmoved(made.weighting, own)
+    learned = (*made.trained.parameters(), *made.weighting.parameters())
+    assert all(tensor.isfinite().all() for tensor in learned)
+
+
+def test_a_step_on_sampled_views_moves_the_channels_of_similarity(
+    similar_graph: TrainingGraph,
+) -> None:
+    """And all else, but what lies below the last layer of a gate, which begins at zero."""
+    changes = {"weight_decay": 0.0, "batch_size": 1000, "fanouts": (3,)}
+    made = trainer(similar_graph, "mogenet-mgnn-fixed", **changes)
+    assert made.batches.steps == 1
+    assert len(made.model.encoder.layers) == 3
+    before = parameters(made.model)
+    losses = [row["value"] for row in made.run_epoch(0) if row["name"] == "loss"]
+    assert torch.tensor(losses).isfinite().all()
+    gates = {f"private.[{task}]" for task in made.tasks}
+    hidden = {f"{g}.{layer}.{of}" for g in gates for layer in (0, 2) for of in ("weight", "bias")}
+    assert unmoved(made.model, before) == hidden
+    assert all(tensor.isfinite().all() for tensor in made.model.state_dict().values())
 
 
 def test_patience_ends_training_and_the_best_epoch_is_kept(market_graph: TrainingGraph) -> None:
