@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from counterpoint.graph.ops import use_backend
 from counterpoint.nn.relation_attention import RelationAttention
 from counterpoint.nn.struchis import StrucHISLayer
 
@@ -76,7 +77,7 @@ def looped(made, block, states):
 
 @pytest.mark.parametrize("shape", BLOCKS)
 @pytest.mark.parametrize("mask_absent", [True, False])
-def test_equals_loops(make_block, shape, mask_absent):
+def test_equals_loops(make_block, backend, shape, mask_absent):
     made, block = layer(mask_absent=mask_absent), typed_block(make_block, shape)
     torch.testing.assert_close(made(block, H), looped(made, block, H), rtol=0, atol=1e-10)
 
@@ -146,3 +147,13 @@ def test_gates_open_for_their_own_task_alone_keep_other_messages_from_it(make_bl
 def test_gradients(make_block, checked_gradients):
     found = checked_gradients(layer(), typed_block(make_block, "bipartite"), H)
     assert all(gradient.any() for gradient in found.values())
+
+
+def test_derivatives_of_dgl_are_those_of_torch(make_block, derivatives):
+    found = []
+    for backend in ("torch", "dgl"):
+        with use_backend(backend):
+            found.append(derivatives(layer(), typed_block(make_block, "bipartite"), H))
+    assert all(one.any() for one in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
