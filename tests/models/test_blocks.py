@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from counterpoint.errors import UserError
+from counterpoint.graph.sampling import NeighbourSampler
 from counterpoint.models import BLOCKS, fitting_encoders
 from counterpoint.models.checks import in_float64
 from counterpoint.models.composed import InlineSettings
@@ -11,6 +12,7 @@ from counterpoint.training.settings import cell_named
 
 TASKS = ("click", "buy", "topic")
 ALONE = InlineSettings(shared_blocks=0)
+MORE_THAN_ANY_DEGREE = 1000
 
 
 def encoder_of(architecture):
@@ -21,6 +23,15 @@ def encoder_of(architecture):
 @pytest.fixture(params=BLOCKS)
 def architecture(request):
     return request.param
+
+
+def moved(model, spread=0.3):
+    """The model in evaluation mode, no parameter of which is at a special value: no even gate."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=spread)
+    return model.eval()
 
 
 def renamed(name):
@@ -136,3 +147,31 @@ def test_a_shared_context_needs_a_shared_block():
 def test_no_graph_layer_is_refused(make_tiny):
     with pytest.raises(UserError, match=r"train\.encoder\.layers: 0"):
         make_tiny("inline", "hgn", TASKS, layers=0)
+
+
+@pytest.fixture(params=[False, True], ids=["all edges", "without scored pairs"])
+def scored(request, market_graph):
+    """Pairs whose edges a view leaves out, or None, and nodes of every type, these among them."""
+    meta = market_graph.meta
+    alone = [
+        start + t.count - 1 for start, t in zip(meta.offsets.values(), meta.node_types, strict=True)
+    ]
+    nodes = torch.tensor([7, 45, 3, 7, 60, 72, *alone])
+    if not request.param:
+        return None, nodes
+    starts = torch.tensor([meta.offsets["user"], meta.offsets["item"]])
+    rows = market_graph.store.rows("click", "train")
+    pairs = (torch.from_numpy(rows.entity[rows.label == 1]) + starts)[::5]
+    return pairs, torch.cat([nodes, pairs.flatten()])
+
+
+def test_all_neighbours_give_what_the_whole_graph_gives(
+    architecture, make_tiny, market_graph, scored
+):
+    model = moved(make_tiny(architecture, fitting_encoders(architecture)[-1], TASKS))
+    pairs, nodes = scored
+    keep = market_graph.kept_edges(pairs)
+    sampled = NeighbourSampler(market_graph, (MORE_THAN_ANY_DEGREE,) * 2).view(nodes, 0, keep)
+    found, whole = model.encode(sampled), model.encode(market_graph.view(2, keep))
+    for task, h in whole.items():
+        torch.testing.assert_close(found[task][sampled.local(nodes)], h[nodes])
