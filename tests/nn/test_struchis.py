@@ -90,6 +90,21 @@ def test_one_task_is_the_convolution(make_block):
     torch.testing.assert_close(found, convolution(block, H[:, 0]), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("mask_absent", [True, False])
+def test_tied_blocks_and_uniform_gates_make_one_convolution(make_block, mask_absent):
+    made = layer(mask_absent=mask_absent)
+    convolution = RelationAttention(WIDTH, WIDTH, RELATIONS, TYPES, mask_absent=mask_absent)
+    convolution.double().load_state_dict(made.blocks[0].state_dict())
+    with torch.no_grad():
+        for gate in made.gates:
+            gate.out.zero_()
+        made.blocks[1].load_state_dict(convolution.state_dict())
+    block, states = typed_block(make_block), H[:, :1].expand(-1, TASKS, -1)
+    outputs, expected = made(block, states), convolution(block, H[:, 0])
+    for task in range(TASKS):
+        torch.testing.assert_close(outputs[:, task], expected, rtol=0, atol=1e-12)
+
+
 def test_gates_sum_to_one_and_start_uniform(make_block):
     block, fresh = (
         typed_block(make_block),
@@ -129,6 +144,18 @@ def test_relations_may_be_renamed(make_block):
     renamed = [(u, v, order.index(relation)) for u, v, relation in TYPED]
     found = again(typed_block(make_block, edges=renamed), H)
     torch.testing.assert_close(found, made(typed_block(make_block), H), rtol=0, atol=1e-12)
+
+
+def test_tasks_may_be_renumbered(make_block):
+    made, again, order = layer(3), layer(3), [2, 0, 1]
+    with torch.no_grad():
+        for place, source in enumerate(order):
+            again.blocks[place].load_state_dict(made.blocks[source].state_dict())
+            again.gates[place].load_state_dict(made.gates[source].state_dict())
+            again.gates[place].out.copy_(made.gates[source].out[:, :, order])
+    block, states = typed_block(make_block), torch.cat([H, H[:, :1].flip(0)], 1)
+    found = again(block, states[:, order])
+    torch.testing.assert_close(found, made(block, states)[:, order], rtol=0, atol=1e-12)
 
 
 def test_gates_open_for_their_own_task_alone_keep_other_messages_from_it(make_block):
