@@ -1,5 +1,7 @@
 """Architectures that exchange between graph layers: what each is when there is little to share."""
 
+import re
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from counterpoint.graph.sampling import NeighbourSampler
 from counterpoint.models import BLOCKS, fitting_encoders
 from counterpoint.models.checks import in_float64
 from counterpoint.models.composed import InlineSettings
+from counterpoint.models.contract import Step
 from counterpoint.training.settings import cell_named
 
 TASKS = ("click", "buy", "topic")
@@ -175,3 +178,50 @@ def test_all_neighbours_give_what_the_whole_graph_gives(
     found, whole = model.encode(sampled), model.encode(market_graph.view(2, keep))
     for task, h in whole.items():
         torch.testing.assert_close(found[task][sampled.local(nodes)], h[nodes])
+
+
+NUMBERED = re.compile(r"\.(networks|experts|attention|blocks|gates)\.(\d+)\.")
+
+
+def renumbered(model, order):
+    """The state of a model with a network a task for one that has its tasks in ``order``."""
+    places = [*order, *range(len(order), model.networks)]  # shared networks stay where they are
+    seen = getattr(model, "seen", [range(len(order))] * len(order))
+    state, found = model.state_dict(), {}
+    for name in state:
+        place = NUMBERED.search(name)
+        if place is None:
+            stitch = name.startswith("exchanges.")
+            found[name] = state[name][order][:, order] if stitch else state[name]
+            continue
+        kind, number = place[1], int(place[2])
+        value = state[NUMBERED.sub(f".{kind}.{places[number]}.", name)]
+        if kind == "gates":  # an output for each network that the block sees
+            columns = [seen[places[number]].index(places[other]) for other in seen[number]]
+            if name.endswith(".out"):
+                value = value[..., columns]
+            elif ".linear." in name:
+                value = value[columns]
+        found[name] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("architecture", "topology", "inner"),
+    [*((name, "cgc", None) for name in BLOCKS), ("inline", "mmoe", 1), ("conv_ple", "mmoe", None)],
+)
+def test_the_order_of_tasks_does_not_matter(architecture, make_tiny, market_step, topology, inner):
+    settings = InlineSettings(topology=topology, disentangled_layers=inner, shared_blocks=2)
+    encoder, order = fitting_encoders(architecture)[-1], [2, 0, 1]
+    model, other = (
+        make_tiny(architecture, encoder, tasks, inline=settings).double().eval()
+        for tasks in (TASKS, tuple(TASKS[place] for place in order))
+    )
+    named = architecture in ("conv_mmoe", "conv_snr")  # what is a task's goes by its name
+    state = moved(model).state_dict() if named else renumbered(moved(model), order)
+    other.load_state_dict(state)
+    step = in_float64(market_step(2))
+    step = Step({task: step.batches[task] for task in TASKS})
+    found, expected = other(step).logits, model(step).logits
+    for task in TASKS:
+        torch.testing.assert_close(found[task], expected[task], rtol=0, atol=1e-10)
