@@ -108,6 +108,22 @@ def test_ple_is_inline_without_an_inner_layer(make_tiny, market_step):
         torch.testing.assert_close(ple.encode(view)[task], h)
 
 
+def test_an_inner_layer_and_an_outer_exchange_compose(make_tiny, market_step):
+    settings = InlineSettings(disentangled_layers=1)
+    model = moved(make_tiny("inline", "hgn", TASKS, inline=settings).double())
+    view = in_float64(market_step(2)).batches["click"].view
+    first, second = view.blocks
+    h = model.input(view)
+    states = torch.stack([h] * 4, 1)  # of three tasks and a shared block
+    states = states + model.layers[0](first, states).relu()
+    networks = zip(model.layers[1].networks, states.unbind(1), strict=True)
+    after = [own + made(second, own) for made, own in networks]  # the last layer has no ReLU
+    for place, (task, found) in enumerate(model.encode(view).items()):
+        gate = model.exchanges[1].gates[place].linear(states[:, place]).softmax(1)
+        mixed = gate[:, :1] * after[place] + gate[:, 1:] * after[3]
+        torch.testing.assert_close(found, model.bottoms[task](mixed), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("inner", [0, 1, 2, None])
 @pytest.mark.parametrize("topology", ["cgc", "mmoe"])
 @pytest.mark.parametrize("shared_blocks", [0, 2])
