@@ -1,16 +1,21 @@
 """Architectures that exchange between graph layers: what each is when there is little to share."""
 
+import re
+
 import pytest
 import torch
 
 from counterpoint.errors import UserError
+from counterpoint.graph.sampling import NeighbourSampler
 from counterpoint.models import BLOCKS, fitting_encoders
 from counterpoint.models.checks import in_float64
 from counterpoint.models.composed import InlineSettings
+from counterpoint.models.contract import Step
 from counterpoint.training.settings import cell_named
 
 TASKS = ("click", "buy", "topic")
 ALONE = InlineSettings(shared_blocks=0)
+MORE_THAN_ANY_DEGREE = 1000
 
 
 def encoder_of(architecture):
@@ -21,6 +26,15 @@ def encoder_of(architecture):
 @pytest.fixture(params=BLOCKS)
 def architecture(request):
     return request.param
+
+
+def moved(model, spread=0.3):
+    """The model in evaluation mode, no parameter of which is at a special value: no even gate."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=spread)
+    return model.eval()
 
 
 def renamed(name):
@@ -94,6 +108,22 @@ def test_ple_is_inline_without_an_inner_layer(make_tiny, market_step):
         torch.testing.assert_close(ple.encode(view)[task], h)
 
 
+def test_an_inner_layer_and_an_outer_exchange_compose(make_tiny, market_step):
+    settings = InlineSettings(disentangled_layers=1)
+    model = moved(make_tiny("inline", "hgn", TASKS, inline=settings).double())
+    view = in_float64(market_step(2)).batches["click"].view
+    first, second = view.blocks
+    h = model.input(view)
+    states = torch.stack([h] * 4, 1)  # of three tasks and a shared block
+    states = states + model.layers[0](first, states).relu()
+    networks = zip(model.layers[1].networks, states.unbind(1), strict=True)
+    after = [own + made(second, own) for made, own in networks]  # the last layer has no ReLU
+    for place, (task, found) in enumerate(model.encode(view).items()):
+        gate = model.exchanges[1].gates[place].linear(states[:, place]).softmax(1)
+        mixed = gate[:, :1] * after[place] + gate[:, 1:] * after[3]
+        torch.testing.assert_close(found, model.bottoms[task](mixed), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("inner", [0, 1, 2, None])
 @pytest.mark.parametrize("topology", ["cgc", "mmoe"])
 @pytest.mark.parametrize("shared_blocks", [0, 2])
@@ -136,3 +166,78 @@ def test_a_shared_context_needs_a_shared_block():
 def test_no_graph_layer_is_refused(make_tiny):
     with pytest.raises(UserError, match=r"train\.encoder\.layers: 0"):
         make_tiny("inline", "hgn", TASKS, layers=0)
+
+
+@pytest.fixture(params=[False, True], ids=["all edges", "without scored pairs"])
+def scored(request, market_graph):
+    """Pairs whose edges a view leaves out, or None, and nodes of every type, these among them."""
+    meta = market_graph.meta
+    alone = [
+        start + t.count - 1 for start, t in zip(meta.offsets.values(), meta.node_types, strict=True)
+    ]
+    nodes = torch.tensor([7, 45, 3, 7, 60, 72, *alone])
+    if not request.param:
+        return None, nodes
+    starts = torch.tensor([meta.offsets["user"], meta.offsets["item"]])
+    rows = market_graph.store.rows("click", "train")
+    pairs = (torch.from_numpy(rows.entity[rows.label == 1]) + starts)[::5]
+    return pairs, torch.cat([nodes, pairs.flatten()])
+
+
+def test_all_neighbours_give_what_the_whole_graph_gives(
+    architecture, make_tiny, market_graph, scored
+):
+    model = moved(make_tiny(architecture, fitting_encoders(architecture)[-1], TASKS))
+    pairs, nodes = scored
+    keep = market_graph.kept_edges(pairs)
+    sampled = NeighbourSampler(market_graph, (MORE_THAN_ANY_DEGREE,) * 2).view(nodes, 0, keep)
+    found, whole = model.encode(sampled), model.encode(market_graph.view(2, keep))
+    for task, h in whole.items():
+        torch.testing.assert_close(found[task][sampled.local(nodes)], h[nodes])
+
+
+NUMBERED = re.compile(r"\.(networks|experts|attention|blocks|gates)\.(\d+)\.")
+
+
+def renumbered(model, order):
+    """The state of a model with a network a task for one that has its tasks in ``order``."""
+    places = [*order, *range(len(order), model.networks)]  # shared networks stay where they are
+    seen = getattr(model, "seen", [range(len(order))] * len(order))
+    state, found = model.state_dict(), {}
+    for name in state:
+        place = NUMBERED.search(name)
+        if place is None:
+            stitch = name.startswith("exchanges.")
+            found[name] = state[name][order][:, order] if stitch else state[name]
+            continue
+        kind, number = place[1], int(place[2])
+        value = state[NUMBERED.sub(f".{kind}.{places[number]}.", name)]
+        if kind == "gates":  # an output for each network that the block sees
+            columns = [seen[places[number]].index(places[other]) for other in seen[number]]
+            if name.endswith(".out"):
+                value = value[..., columns]
+            elif ".linear." in name:
+                value = value[columns]
+        found[name] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("architecture", "topology", "inner"),
+    [*((name, "cgc", None) for name in BLOCKS), ("inline", "mmoe", 1), ("conv_ple", "mmoe", None)],
+)
+def test_the_order_of_tasks_does_not_matter(architecture, make_tiny, market_step, topology, inner):
+    settings = InlineSettings(topology=topology, disentangled_layers=inner, shared_blocks=2)
+    encoder, order = fitting_encoders(architecture)[-1], [2, 0, 1]
+    model, other = (
+        make_tiny(architecture, encoder, tasks, inline=settings).double().eval()
+        for tasks in (TASKS, tuple(TASKS[place] for place in order))
+    )
+    named = architecture in ("conv_mmoe", "conv_snr")  # what is a task's goes by its name
+    state = moved(model).state_dict() if named else renumbered(moved(model), order)
+    other.load_state_dict(state)
+    step = in_float64(market_step(2))
+    step = Step({task: step.batches[task] for task in TASKS})
+    found, expected = other(step).logits, model(step).logits
+    for task in TASKS:
+        torch.testing.assert_close(found[task], expected[task], rtol=0, atol=1e-10)

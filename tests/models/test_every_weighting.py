@@ -3,7 +3,7 @@
 import pytest
 from torch.func import functional_call
 
-from counterpoint.models import ARCHITECTURES, SINGLE_TASK
+from counterpoint.models import ARCHITECTURES, BLOCKS, SINGLE_TASK, fitting_encoders
 from counterpoint.models.checks import in_float64
 from counterpoint.models.contract import number_of, per_example_loss
 from counterpoint.weighting import WEIGHTINGS, Losses, Problem, make_weighting
@@ -17,8 +17,15 @@ ONE_A_KIND = ("fixed", "uncertainty", "gradnorm", "aux_ts", "upgrad")
 SETTINGS = {name: {"hidden": 8} for name in ("aux_ts", "selar", "selar_hint")}
 
 
-# what a weighting is given, losses and named parameters, does not tell encoders apart
-@pytest.mark.parametrize("encoder", ["gcn"])
+@pytest.fixture
+def encoder(architecture):
+    """Of an exchange inside graph layers one that cells take, and whose terms go by relation."""
+    if architecture not in BLOCKS:  # losses and named parameters do not tell encoders apart
+        return "gcn"
+    fitting = fitting_encoders(architecture)
+    return "hgn" if "hgn" in fitting else fitting[-1]
+
+
 @pytest.mark.parametrize(
     ("architecture", "weighting"),
     [

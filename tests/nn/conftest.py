@@ -1,10 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from counterpoint.graph.ops import Csr
+from counterpoint.graph.ops import Csr, use_backend
 from counterpoint.graph.views import Block
 
 # source, destination, relation: two relations join 4 -> 1, and node 2 has no incoming edge
@@ -19,6 +19,13 @@ def block(n_dst: int, extra_degree: int = 0, edges: list[tuple[int, int, int]] =
     csr, order = Csr.from_edges(src, dst, 6, n_dst)
     degree = torch.nn.functional.pad(csr.indptr.diff(), (0, 6 - n_dst)) + extra_degree
     return Block(csr, etype[order], degree, torch.tensor(TYPES))
+
+
+@pytest.fixture(params=["torch", "dgl"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Who computes the message passing of the test."""
+    with use_backend(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -43,6 +50,20 @@ def gradients_of(layer: torch.nn.Module, block: Block, h: Tensor) -> dict[str, T
 @pytest.fixture
 def checked_gradients() -> Callable[..., dict[str, Tensor]]:
     return gradients_of
+
+
+def derivatives_of(layer: torch.nn.Module, block: Block, h: Tensor) -> list[Tensor]:
+    """Of the output's squares to the input and all parameters; the output's tangent along ones."""
+    inputs = [h.detach().requires_grad_(), *layer.parameters()]
+    found = torch.autograd.grad(layer(block, inputs[0]).pow(2).sum(), inputs)
+    plain = h.detach()
+    tangent = torch.func.jvp(lambda h: layer(block, h), (plain,), (torch.ones_like(plain),))[1]
+    return [*found, tangent.detach()]
+
+
+@pytest.fixture
+def derivatives() -> Callable[..., list[Tensor]]:
+    return derivatives_of
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from counterpoint.graph.ops import edge_softmax
+from counterpoint.graph.ops import edge_softmax, use_backend
 from counterpoint.nn.convolutions import GAT, HGN
 from counterpoint.nn.inline import InlineLayer, StructureGate
 
@@ -80,14 +80,14 @@ def looped(made, block, states):
 @pytest.mark.parametrize("shape", BLOCKS)
 @pytest.mark.parametrize("gates_relations", [True, False])
 @pytest.mark.parametrize("attends_relations", [True, False])
-def test_equals_loops(make_block, shape, gates_relations, attends_relations):
+def test_equals_loops(make_block, backend, shape, gates_relations, attends_relations):
     made = layer(gates_relations=gates_relations, attends_relations=attends_relations)
     block = typed_block(make_block, shape)
     torch.testing.assert_close(made(block, H), looped(made, block, H), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("seen", [CGC, CGC[:2]], ids=["all blocks", "last layer"])
-def test_with_the_shared_blocks_context_equals_loops(make_block, seen):
+def test_with_the_shared_blocks_context_equals_loops(make_block, backend, seen):
     made, block = layer(seen, context=2), typed_block(make_block)
     found = made(block, H)
     torch.testing.assert_close(found, looped(made, block, H), rtol=0, atol=1e-10)
@@ -113,7 +113,7 @@ def test_dropout_on_logits_sets_some_to_zero_in_training_alone(make_block):
 
 
 @pytest.mark.parametrize("seen", [[(0, 2), (1, 2)], [(0, 1, 2), (0, 1, 2), (0, 1, 2)]])
-def test_equals_loops_at_the_last_layer_and_with_all_experts_seen(make_block, seen):
+def test_equals_loops_at_the_last_layer_and_with_all_experts_seen(make_block, backend, seen):
     made, block = layer(seen), typed_block(make_block)
     torch.testing.assert_close(made(block, H), looped(made, block, H), rtol=0, atol=1e-10)
 
@@ -203,3 +203,13 @@ def test_tasks_may_be_renumbered(make_block):
 def test_gradients(make_block, checked_gradients):
     found = checked_gradients(layer(), typed_block(make_block, "bipartite"), H)
     assert all(gradient.any() for gradient in found.values())
+
+
+def test_derivatives_of_dgl_are_those_of_torch(make_block, derivatives):
+    found = []
+    for backend in ("torch", "dgl"):
+        with use_backend(backend):
+            found.append(derivatives(layer(), typed_block(make_block, "bipartite"), H))
+    assert all(one.any() for one in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from counterpoint.graph.ops import use_backend
 from counterpoint.nn.relation_attention import RelationAttention
 from counterpoint.nn.struchis import StrucHISLayer
 
@@ -76,7 +77,7 @@ def looped(made, block, states):
 
 @pytest.mark.parametrize("shape", BLOCKS)
 @pytest.mark.parametrize("mask_absent", [True, False])
-def test_equals_loops(make_block, shape, mask_absent):
+def test_equals_loops(make_block, backend, shape, mask_absent):
     made, block = layer(mask_absent=mask_absent), typed_block(make_block, shape)
     torch.testing.assert_close(made(block, H), looped(made, block, H), rtol=0, atol=1e-10)
 
@@ -87,6 +88,21 @@ def test_one_task_is_the_convolution(make_block):
     block = typed_block(make_block)
     found = made(block, H[:, :1])[:, 0]
     torch.testing.assert_close(found, convolution(block, H[:, 0]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mask_absent", [True, False])
+def test_tied_blocks_and_uniform_gates_make_one_convolution(make_block, mask_absent):
+    made = layer(mask_absent=mask_absent)
+    convolution = RelationAttention(WIDTH, WIDTH, RELATIONS, TYPES, mask_absent=mask_absent)
+    convolution.double().load_state_dict(made.blocks[0].state_dict())
+    with torch.no_grad():
+        for gate in made.gates:
+            gate.out.zero_()
+        made.blocks[1].load_state_dict(convolution.state_dict())
+    block, states = typed_block(make_block), H[:, :1].expand(-1, TASKS, -1)
+    outputs, expected = made(block, states), convolution(block, H[:, 0])
+    for task in range(TASKS):
+        torch.testing.assert_close(outputs[:, task], expected, rtol=0, atol=1e-12)
 
 
 def test_gates_sum_to_one_and_start_uniform(make_block):
@@ -130,6 +146,18 @@ def test_relations_may_be_renamed(make_block):
     torch.testing.assert_close(found, made(typed_block(make_block), H), rtol=0, atol=1e-12)
 
 
+def test_tasks_may_be_renumbered(make_block):
+    made, again, order = layer(3), layer(3), [2, 0, 1]
+    with torch.no_grad():
+        for place, source in enumerate(order):
+            again.blocks[place].load_state_dict(made.blocks[source].state_dict())
+            again.gates[place].load_state_dict(made.gates[source].state_dict())
+            again.gates[place].out.copy_(made.gates[source].out[:, :, order])
+    block, states = typed_block(make_block), torch.cat([H, H[:, :1].flip(0)], 1)
+    found = again(block, states[:, order])
+    torch.testing.assert_close(found, made(block, states)[:, order], rtol=0, atol=1e-12)
+
+
 def test_gates_open_for_their_own_task_alone_keep_other_messages_from_it(make_block):
     made, block = layer(), typed_block(make_block)
     with torch.no_grad():
@@ -146,3 +174,13 @@ def test_gates_open_for_their_own_task_alone_keep_other_messages_from_it(make_bl
 def test_gradients(make_block, checked_gradients):
     found = checked_gradients(layer(), typed_block(make_block, "bipartite"), H)
     assert all(gradient.any() for gradient in found.values())
+
+
+def test_derivatives_of_dgl_are_those_of_torch(make_block, derivatives):
+    found = []
+    for backend in ("torch", "dgl"):
+        with use_backend(backend):
+            found.append(derivatives(layer(), typed_block(make_block, "bipartite"), H))
+    assert all(one.any() for one in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)

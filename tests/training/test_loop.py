@@ -7,6 +7,8 @@ import torch
 
 from counterpoint.errors import UserError
 from counterpoint.graph.views import TrainingGraph
+from counterpoint.models import BLOCKS, fitting_encoders
+from counterpoint.nn.encoders import EncoderSettings
 from counterpoint.training.checkpoint import read_checkpoint, write_checkpoint
 from counterpoint.training.loop import Trainer
 from counterpoint.training.settings import TrainSettings, cell_named
@@ -167,6 +169,23 @@ def test_a_step_on_sampled_views_moves_the_channels_of_similarity(
     hidden = {f"{g}.{layer}.{of}" for g in gates for layer in (0, 2) for of in ("weight", "bias")}
     assert unmoved(made.model, before) == hidden
     assert all(tensor.isfinite().all() for tensor in made.model.state_dict().values())
+
+
+@pytest.mark.parametrize("architecture", BLOCKS)
+def test_exchange_inside_graph_layers_learns_from_sampled_neighbours(
+    market_graph: TrainingGraph, architecture: str
+) -> None:
+    cell = f"{architecture}-{fitting_encoders(architecture)[-1]}-fixed"
+    encoder = EncoderSettings(width=8, layers=2, dropout=0.2)
+    # no decay, which would move what no loss reaches
+    made = trainer(market_graph, cell, encoder=encoder, fanouts=(3, 2), weight_decay=0.0)
+    before = state(made)
+    losses = {row["task"]: row["value"] for row in made.run_epoch(0) if row["name"] == "loss"}
+    assert set(losses) >= set(market_graph.meta.tasks)
+    assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    after = state(made)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert not [name for name in after if torch.equal(after[name], before[name])]
 
 
 def test_patience_ends_training_and_the_best_epoch_is_kept(market_graph: TrainingGraph) -> None:
