@@ -221,21 +221,20 @@ def planted_store(folder: Path, customers: int) -> None:
 
 
 def peak_of_sampled_step(cell: str, graph: Path) -> float:
-    """Megabytes that one sampled training step takes at most above what is there before it."""
+    """Megabytes that sampled training steps take at most above what is there before the first.
+
+    Memory that a step frees is not kept here, or a later step would seem to need none.
+    """
     settings = TrainSettings.model_validate(
         {"batch_size": 512, "fanouts": (10, 10), "encoder": {"width": WIDTH}}
     )
-    prepare_process(2)
+    torch.set_num_threads(2)
     store = open_store(graph)
     trainer = Trainer(TrainingGraph(store), cell_named(cell), store.meta.tasks, settings, seed=0)
-
-    def step(number: int) -> None:
-        trainer.take_step(trainer.batches.step(0, number, depth=2, meta="none"))
-
-    step(0)  # what is made once
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
     before = _status("VmRSS")
-    step(1)
+    for number in range(4):
+        trainer.take_step(trainer.batches.step(0, number, depth=2, meta="none"))
     return (_status("VmHWM") - before) / 1024
 
 
