@@ -139,7 +139,7 @@ class GAT(nn.Module):
 
     def _projected(self, h: Tensor) -> Tensor:
         projected: Tensor = self.linear(h)
-        return projected.unflatten(-1, (self.heads, -1))
+        return projected.view(len(h), self.heads, projected.shape[1] // self.heads)
 
 
 class HGN(GAT):

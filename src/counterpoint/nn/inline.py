@@ -127,7 +127,8 @@ class InlineLayer(nn.Module):
     def _projected(self, states: Tensor) -> Tensor:
         """Of all nodes by all experts ``[n_src, experts, heads, d / heads]``."""
         made = [expert(h) for expert, h in zip(self.experts, states.unbind(1), strict=True)]
-        return torch.stack(made, 1).unflatten(-1, (HEADS, -1))
+        width = made[0].shape[1] // HEADS
+        return torch.stack(made, 1).view(len(states), len(made), HEADS, width)
 
     def _attention(self, number: int) -> Attention:
         attention = self.attention[number]
