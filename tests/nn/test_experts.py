@@ -101,3 +101,4 @@ def test_gates_of_one_input_at_once(count):
     assert found.shape == (7, count, 3)
     for gate, weights in zip(gates, found.unbind(1), strict=True):
         torch.testing.assert_close(weights, gate(h))
+    assert gates_of(gates, h[:0]).shape == (0, count, 3)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,6 +31,15 @@ def test_fields_are_kept_apart(encoded, market_graph):
     shops = torch.tensor([t.name == "shop" for t in market_graph.meta.node_types])
     assert not tokens[shops[market_graph.node_type], 1].any()
     assert tokens[~shops[market_graph.node_type]].flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("kind", BRANCHES)
+def test_a_view_without_nodes_gives_no_rows(encoded, market_graph, kind):
+    encoder, _, found = encoded(kind)
+    whole, none = market_graph.view(0), torch.zeros(0, dtype=torch.int64)
+    inputs = {name: taken.at(none) for name, taken in whole.inputs.items()}
+    order = None if whole.order is None else none
+    assert encoder(replace(whole, inputs=inputs, order=order)).shape == (0, found.shape[1])
 
 
 def test_wide_and_deep(encoded, market_graph):

@@ -58,7 +58,8 @@ def gates_of(gates: Sequence[nn.Module], h: Tensor) -> Tensor:
     linears = [cast(nn.Linear, gate.linear) for gate in gates]
     weight = torch.cat([linear.weight for linear in linears])
     bias = torch.cat([linear.bias for linear in linears])
-    return F.linear(h, weight, bias).view(len(h), len(gates), -1).softmax(-1)
+    logits = F.linear(h, weight, bias).view(len(h), len(gates), linears[0].out_features)
+    return logits.softmax(-1)
 
 
 def mixtures(gates: Tensor, outputs: Tensor) -> tuple[Tensor, ...]:

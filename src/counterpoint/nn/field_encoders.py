@@ -112,7 +112,7 @@ class InteractionEncoder(Encoder):
     def forward(self, view: View) -> Tensor:
         """All branches of the view's outputs ``[n_out, width]``."""
         z = F.dropout(self.input(view), self.dropout, self.training)
-        tokens = z.view(len(z), self.count, -1)
+        tokens = z.view(len(z), self.count, z.shape[1] // self.count)
         parts = [branch(tokens) for branch in self.layers]
         return torch.cat(parts if self.wide is None else [*parts, self.wide(view)], dim=1)
 
