@@ -222,4 +222,14 @@ def test_a_part_is_made_and_said(
     assert "tasks/buy" not in said
     assert f"Next: counterpoint run --data {part}" in said
     assert called(monkeypatch, "data", "check", part) == 0
-    assert called(monkeypatch, "data", "part", whole, "--to", whole) == 2
+    assert called(monkeypatch, "data", "part", whole, "--to", whole, "--target", "click") == 2
+    for wrong, why in {
+        ("--share", "0.5"): "neither goes without the other",
+        ("--of", "user"): "neither goes without the other",
+        (): "a part of what?",
+        ("--target", "click", "--auxiliary", "click"): "click: both --target and --auxiliary",
+    }.items():
+        to = tmp_path / "not-made"
+        assert called(monkeypatch, "data", "part", whole, "--to", str(to), *wrong) == 2
+        assert why in capsys.readouterr().err
+        assert not to.exists()

@@ -111,8 +111,10 @@ def data_part(
     node_type: Annotated[
         str | None, typer.Option("--of", help="Node type to keep a share of.")
     ] = None,
-    share: Annotated[float, typer.Option(help="The share of its nodes to keep.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Which nodes.")] = 0,
+    share: Annotated[
+        float | None, typer.Option(help="The share of its nodes to keep, 0 to 1.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which nodes of --of.")] = 0,
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="Task that stays, as a target; repeatable.")
     ] = None,
@@ -129,12 +131,18 @@ def data_part(
     from counterpoint.data.folder import open_folder
     from counterpoint.data.part import Roles, Share, write_part
 
+    if (node_type is None) != (share is None):
+        raise UserError("--of, --share: neither goes without the other; say --of user --share 0.2")
+    if node_type is None and not (targets or auxiliaries):
+        raise UserError("a part of what? say --of and --share, or the tasks that stay by --target")
+    if twice := sorted({*(targets or [])} & {*(auxiliaries or [])}):
+        raise UserError(f"{', '.join(twice)}: both --target and --auxiliary; choose one")
     roles: Roles = {
         **dict.fromkeys(auxiliaries or [], "auxiliary"),
         **dict.fromkeys(targets or [], "target"),
     }
     with Progress(f"taking a part of {folder}"):
-        kept = None if node_type is None else Share(node_type, share, seed)
+        kept = Share(node_type, share, seed) if node_type and share is not None else None
         part = write_part(open_folder(folder), target, roles or None, kept)
     for table in part.tables:
         print(f"{table}: {part.scan(table).select(pl.len()).collect().item():,} rows")
