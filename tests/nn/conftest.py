@@ -61,9 +61,22 @@ def derivatives_of(layer: torch.nn.Module, block: Block, h: Tensor) -> list[Tens
     return [*found, tangent.detach()]
 
 
+def check_backends(
+    make_layer: Callable[[], torch.nn.Module], make_block: Callable[[], Block], h: Tensor
+) -> None:
+    found = []
+    for name in ("torch", "dgl"):
+        with use_backend(name):
+            found.append(derivatives_of(make_layer(), make_block(), h))
+    assert all(one.any() for one in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
 @pytest.fixture
-def derivatives() -> Callable[..., list[Tensor]]:
-    return derivatives_of
+def equal_on_both_backends() -> Callable[..., None]:
+    """Checks that DGL's derivatives are torch's."""
+    return check_backends
 
 
 @pytest.fixture
