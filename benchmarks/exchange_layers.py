@@ -22,10 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from counterpoint.data.folder import open_folder
-from counterpoint.data.planted import generate, planted_preset
+from benchmarks.stores import planted_store
 from counterpoint.files import write_json
-from counterpoint.graph.build import BuildSettings, build_graph
 from counterpoint.graph.ops import Csr, copy_edges, gather_dst, gather_src
 from counterpoint.graph.store import open_store
 from counterpoint.graph.views import Block, TrainingGraph
@@ -211,15 +209,6 @@ def peak_above_data(name: str) -> float:
     return (_status("VmHWM") - before) / 1024
 
 
-def planted_store(folder: Path, customers: int) -> None:
-    """A graph of planted customers and as many accounts, at ``folder / "graph"``."""
-    preset = planted_preset("logistic", customers=customers, accounts=customers)
-    for name in ("data", "graph"):
-        (folder / name).mkdir(parents=True)
-    generate(preset, folder / "data")
-    build_graph(open_folder(folder / "data"), BuildSettings(), folder / "graph")
-
-
 def peak_of_sampled_step(cell: str, graph: Path) -> float:
     """Megabytes that sampled training steps take at most above what is there before the first.
 
@@ -274,7 +263,8 @@ def sampled_memory() -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     with TemporaryDirectory() as folder:
         for customers in CUSTOMERS:
-            planted_store(Path(folder) / str(customers), customers)
+            dials = {"customers": customers, "accounts": customers}
+            planted_store(Path(folder) / str(customers), "logistic", **dials)
         for cell in SAMPLED:
             calls = [(cell, Path(folder) / str(customers) / "graph") for customers in CUSTOMERS]
             peaks = in_own_process(peak_of_sampled_step, *calls)

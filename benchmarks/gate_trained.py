@@ -44,15 +44,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.gate_calibration import PROMISES, printed, promise_kept, rates
 from benchmarks.results import WORK, commit
-from counterpoint.data.folder import open_folder
-from counterpoint.data.planted import generate, planted_preset
+from benchmarks.stores import planted_store
 from counterpoint.errors import UserError
 from counterpoint.evaluation.evidence import GateSettings, TaskEvidence
 from counterpoint.evaluation.gate import Verdict, judge
 from counterpoint.evaluation.references.planted import bayes_reference
 from counterpoint.files import json_text, read_json, sha256_of_text, write_json
-from counterpoint.graph.build import BuildSettings, build_graph
-from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.metrics import Parts, chance_corrected, metric_named, value
 from counterpoint.training.cell import HELD_OUT, fits_of
@@ -140,20 +137,11 @@ class Models:
     bayes: dict[tuple[str, str], Parts]
 
 
-def planted_store(market: dict[str, Any], seed: int, folder: Path) -> GraphStore:
-    """Plant a market in ``folder/data`` and build its graph store."""
-    for name in ("data", "graph"):
-        (folder / name).mkdir()
-    generate(planted_preset("tiny", seed=seed, **market), folder / "data")
-    build_graph(open_folder(folder / "data"), BuildSettings(), folder / "graph")
-    return open_store(folder / "graph")
-
-
 def trained_models(setup: Setup, repetition: int) -> Models:
     """Plant the repetition's market, train both tasks' twins twice over, score what is held out."""
     models = Models({}, {}, {})
     with tempfile.TemporaryDirectory() as place:
-        store = planted_store(setup.market, repetition, Path(place))
+        store = planted_store(Path(place), "tiny", seed=repetition, **setup.market)
         graph = TrainingGraph(store, torch.device("cpu"))
         for task in OTHER:
             scored = [

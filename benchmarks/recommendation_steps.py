@@ -36,11 +36,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from counterpoint.data.folder import open_folder, write_folder
-from counterpoint.data.schema import DataSchema
+from benchmarks.stores import store_of
 from counterpoint.files import write_json
-from counterpoint.graph.build import BuildSettings, build_graph
-from counterpoint.graph.store import GraphStore, open_store
+from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.nn.experts import SLOPE, Experts, Gates
@@ -70,17 +68,15 @@ def random_store(folder: Path) -> GraphStore:
     """A table of impressions with random categories and labels; no graph."""
     rng = np.random.default_rng(0)
     names = [f"f{k}" for k in range(FIELDS)]
-    schema = DataSchema.model_validate(
-        {
-            "name": "impressions",
-            "node_types": {
-                "row": {"features": [{"name": name, "kind": "categorical"} for name in names]}
-            },
-            "relations": {},
-            "tasks": {task: {"kind": "binary", "entity": "row"} for task in TASKS},
-            "split": {"by": "given"},
-        }
-    )
+    schema = {
+        "name": "impressions",
+        "node_types": {
+            "row": {"features": [{"name": name, "kind": "categorical"} for name in names]}
+        },
+        "relations": {},
+        "tasks": {task: {"kind": "binary", "entity": "row"} for task in TASKS},
+        "split": {"by": "given"},
+    }
     split = ["train"] * 10 * BATCH + ["valid"] * 100 + ["test"] * 100
     n = len(split)
     # a category more stands for all that training has not seen
@@ -89,11 +85,7 @@ def random_store(folder: Path) -> GraphStore:
     for task in TASKS:
         labels = {"id": np.arange(n), "label": rng.integers(0, 2, n), "split": split}
         tables[f"tasks/{task}"] = pl.DataFrame(labels)
-    (folder / "data").mkdir()
-    (folder / "graph").mkdir()
-    write_folder(folder / "data", schema, tables)
-    build_graph(open_folder(folder / "data"), BuildSettings(), folder / "graph")
-    return open_store(folder / "graph")
+    return store_of(folder, schema, tables)
 
 
 def our_trainer(store: GraphStore, name: str) -> Trainer:

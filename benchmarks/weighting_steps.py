@@ -22,11 +22,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from counterpoint.data.folder import open_folder, write_folder
-from counterpoint.data.schema import DataSchema
+from benchmarks.stores import store_of
 from counterpoint.files import write_json
-from counterpoint.graph.build import BuildSettings, build_graph
-from counterpoint.graph.store import GraphStore, open_store
+from counterpoint.graph.store import GraphStore
 from counterpoint.graph.views import TrainingGraph
 from counterpoint.models.contract import Step
 from counterpoint.training.loop import Trainer
@@ -51,14 +49,12 @@ def random_store(folder: Path, auxiliaries: int) -> GraphStore:
         }
         for name in names
     }
-    schema = DataSchema.model_validate(
-        {
-            "name": "random",
-            "node_types": {"user": {}, "item": {}},
-            "relations": {"links": {"src": "user", "dst": "item"}},
-            "tasks": tasks,
-        }
-    )
+    schema = {
+        "name": "random",
+        "node_types": {"user": {}, "item": {}},
+        "relations": {"links": {"src": "user", "dst": "item"}},
+        "tasks": tasks,
+    }
 
     def pairs(n: int) -> dict[str, np.ndarray]:
         keys = rng.choice(USERS * ITEMS, n, replace=False)
@@ -72,11 +68,7 @@ def random_store(folder: Path, auxiliaries: int) -> GraphStore:
     for name in names:
         rows = {**pairs(ROWS), "label": rng.integers(0, 2, ROWS)}
         tables[f"tasks/{name}"] = pl.DataFrame(rows)
-    (folder / "data").mkdir()
-    (folder / "graph").mkdir()
-    write_folder(folder / "data", schema, tables)
-    build_graph(open_folder(folder / "data"), BuildSettings(), folder / "graph")
-    return open_store(folder / "graph")
+    return store_of(folder, schema, tables)
 
 
 # arm -> weighting and its settings
