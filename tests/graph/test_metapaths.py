@@ -19,12 +19,12 @@ EDGES = {
 }
 
 
-def graph(seed: int = 0, density: float = 0.2):
+def graph(seed: int = 0, density: float = 0.2, edges=EDGES):
     """A random graph as construction lays it out, and its relations as dense matrices."""
     rng = np.random.default_rng(seed)
     offsets = dict(zip(SIZES, np.cumsum([0, *SIZES.values()]), strict=False))
     relations, dense, columns = [], {}, []
-    for name, (src, dst, derived) in EDGES.items():
+    for name, (src, dst, derived) in edges.items():
         dense[name] = rng.random((SIZES[src], SIZES[dst])) < density
         for reverse in (False, True):
             matrix = dense[name].T if reverse else dense[name]
@@ -104,6 +104,25 @@ def test_positives_are_what_the_path_joins(path, most_products, monkeypatch):
         assert len(negatives) == min(len(truth), len(every - truth)) or len(negatives) > 5
 
 
+def test_a_short_name_is_every_relation_of_its_stem_that_fits():
+    """As in Book-Crossing's graph, where one predicate joins several pairs of node types."""
+    back, inner = "film.actor.film.entity-item", "film.actor.film.entity-entity"
+    edges = {**EDGES, back: ("entity", "item", False), inner: ("entity", "entity", False)}
+    meta, flat, dense = graph(edges={name: edges[name] for name in (L, A, back)})
+    either = dense[A] | dense[back].T
+    steps = resolved("p", "user-item-actor-item", meta, flat).steps
+    for step, truth in zip(steps, (dense[L], either, either.T), strict=True):
+        assert np.array_equal(step.toarray() > 0, truth)
+
+    meta, flat, dense = graph(edges={name: edges[name] for name in (L, inner)})
+    (step,) = resolved("p", f"entity-{inner}-entity", meta, flat).steps[:1]
+    assert np.array_equal(step.toarray() > 0, dense[inner] | dense[inner].T)
+
+    meta, flat, _ = graph(edges=edges)
+    with pytest.raises(UserError, match=r"actor leads from entity to entity and item; write one"):
+        resolved("p", "entity-actor-item", meta, flat)
+
+
 def test_a_draw_is_the_same_for_all_blocks_and_uniform(monkeypatch):
     meta, flat, dense = graph()
     truth = expected("user-item-user-item", dense)
@@ -141,7 +160,8 @@ def test_only_the_flat_edges_are_looked_at():
         ("user", "must begin and end with a node type"),
         ("user-item-actor", "must begin and end with a node type"),
         ("user-actor-item", "film.actor.film.item-entity has no end at user"),
-        ("user-entity", "no edge"),
+        ("user-entity", "no edge leads from user to entity"),
+        ("item-entity-user", "no edge leads from entity to user"),
         ("user-item-instruments-item", "stands for music.musician.instruments_played"),
     ],
 )

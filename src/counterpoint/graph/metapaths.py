@@ -92,21 +92,18 @@ def resolved(name: str, path: str, meta: GraphMeta, flat: Arrays) -> Ends:
     steps, at, through = [], tokens[0], ""
     for token in tokens[1:]:
         if token in types:
-            step = _between(meta, flat, at, token, through)
-            at, through = token, ""
+            step, to = _between(meta, flat, at, token, _relations(through, meta)), token
         else:
-            step, at = _along(where, meta, flat, at, token)
-            through = token
+            step, to = _along(where, meta, flat, at, token)
         if not step.nnz:
-            raise UserError(
-                f"{where}: no edge leads from {at if through else tokens[0]} to {token}"
-            )
+            raise UserError(f"{where}: no edge leads from {at} to {token}")
         steps.append(step)
+        at, through = to, "" if token in types else token
     return Ends((tokens[0], tokens[-1]), tuple(steps))
 
 
 def _tokens(where: str, path: str, meta: GraphMeta) -> list[str]:
-    """The path at its hyphens, except those within names; short names are written out."""
+    """The path at its hyphens, except those within names."""
     names = {node_type.name for node_type in meta.node_types}
     forward = {relation.name for relation in meta.relations if not relation.reverse}
     known = sorted(names | forward | set(PUBLISHED_NAMES), key=len, reverse=True)
@@ -120,28 +117,34 @@ def _tokens(where: str, path: str, meta: GraphMeta) -> list[str]:
                 f"{where}: {rest!r} is no node type or relation; "
                 f"there are {', '.join(sorted(names | forward))}"
             )
-        tokens.append(_written_out(where, found.group(), names | forward))
+        token = found.group()
+        if token not in names and not _relations(token, meta):
+            raise UserError(
+                f"{where}: {token} stands for {PUBLISHED_NAMES[token]}, which the graph lacks"
+            )
+        tokens.append(token)
         place = found.end() + 1
     return tokens
 
 
-def _written_out(where: str, token: str, known: set[str]) -> str:
-    if token in known:
-        return token
+def _relations(token: str, meta: GraphMeta) -> set[str]:
+    """Relations that a token names: itself, or all of a short name's stem, by their ends' types."""
+    forward = {relation.name for relation in meta.relations if not relation.reverse}
+    if token in forward or token not in PUBLISHED_NAMES:
+        return {token} & forward
     stem = PUBLISHED_NAMES[token]
-    fitting = sorted(name for name in known if name == stem or name.startswith(f"{stem}."))
-    if len(fitting) != 1:
-        raise UserError(f"{where}: {token} stands for {stem}, of which the graph has {fitting}")
-    return fitting[0]
+    return {name for name in forward if name == stem or name.startswith(f"{stem}.")}
 
 
-def _between(meta: GraphMeta, flat: Arrays, src: str, dst: str, through: str) -> sparse.csr_array:
-    """All edges from one type to another, or those of one relation."""
+def _between(
+    meta: GraphMeta, flat: Arrays, src: str, dst: str, through: set[str]
+) -> sparse.csr_array:
+    """All edges from one type to another, or those of some relations."""
     chosen = [
         place
         for place, relation in enumerate(meta.relations)
         if (relation.src, relation.dst) == (src, dst)
-        and through in ("", relation.name.removeprefix("rev-"))
+        and (not through or relation.name.removeprefix("rev-") in through)
     ]
     return _matrix(meta, flat, src, dst, chosen)
 
@@ -149,16 +152,22 @@ def _between(meta: GraphMeta, flat: Arrays, src: str, dst: str, through: str) ->
 def _along(
     where: str, meta: GraphMeta, flat: Arrays, src: str, name: str
 ) -> tuple[sparse.csr_array, str]:
-    """The edges of a relation that leave ``src``, in either direction, and where they lead."""
-    fitting = [
-        (place, relation.dst)
+    """The edges that ``name`` has from ``src``, in either direction, and where they lead."""
+    names = _relations(name, meta)
+    fitting = {
+        place: relation.dst
         for place, relation in enumerate(meta.relations)
-        if relation.src == src and relation.name.removeprefix("rev-") == name
-    ]
+        if relation.src == src and relation.name.removeprefix("rev-") in names
+    }
     if not fitting:
-        raise UserError(f"{where}: {name} has no end at {src}")
-    place, dst = fitting[0]
-    return _matrix(meta, flat, src, dst, [place]), dst
+        raise UserError(f"{where}: {' and '.join(sorted(names))} has no end at {src}")
+    ends = sorted(set(fitting.values()))
+    if len(ends) > 1:
+        raise UserError(
+            f"{where}: {name} leads from {src} to {' and '.join(ends)}; "
+            f"write one of {', '.join(sorted(names))}"
+        )
+    return _matrix(meta, flat, src, ends[0], list(fitting)), ends[0]
 
 
 def _matrix(
