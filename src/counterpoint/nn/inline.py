@@ -53,7 +53,7 @@ class StructureGate(nn.Module):
         logits = edge_perceptron(
             [(part.csr, part.places) for part in parts], at_dst, at_src, [self.out[r] for r in rows]
         )
-        return logits.softmax(-1)
+        return logits.t().softmax(0).t()  # by column, as the logits are stored
 
 
 @dataclass(frozen=True)
@@ -113,22 +113,31 @@ class InlineLayer(nn.Module):
     def forward(self, block: Block, states: Tensor) -> Tensor:
         """States ``[n_src, experts, d]`` to the blocks' outputs ``[n_dst, blocks, d]``."""
         z = self._projected(states)
-        read = [
-            self._read(number, block, states, z, self._weights(number, block, states, z))
-            for number in range(len(self.seen))
-        ]
+        read = []
+        for number in range(len(self.seen)):
+            experts = self._seen(number, z)
+            weights = self._weights(number, block, states, z, experts)
+            read.append(self._read(number, block, states, experts, weights))
         return torch.stack(read, 1)
 
     def edge_weights(self, block: Block, states: Tensor) -> list[EdgeWeights]:
         """Gates and attention of each block, for who wants to look at them."""
         z = self._projected(states)
-        return [self._weights(number, block, states, z) for number in range(len(self.seen))]
+        return [
+            self._weights(number, block, states, z, self._seen(number, z))
+            for number in range(len(self.seen))
+        ]
 
-    def _projected(self, states: Tensor) -> Tensor:
-        """Of all nodes by all experts ``[n_src, experts, heads, d / heads]``."""
-        made = [expert(h) for expert, h in zip(self.experts, states.unbind(1), strict=True)]
-        width = made[0].shape[1] // HEADS
-        return torch.stack(made, 1).view(len(states), len(made), HEADS, width)
+    def _projected(self, states: Tensor) -> list[Tensor]:
+        """Of all nodes by each expert ``[n_src, heads, d / heads]``."""
+        return [
+            expert(h).unflatten(1, (HEADS, -1))
+            for expert, h in zip(self.experts, states.unbind(1), strict=True)
+        ]
+
+    def _seen(self, number: int, z: Sequence[Tensor]) -> Tensor:
+        """Of the experts that a block sees ``[n_src, k, heads, d / heads]``."""
+        return torch.stack([z[place] for place in self.seen[number]], 1)
 
     def _attention(self, number: int) -> Attention:
         attention = self.attention[number]
@@ -139,29 +148,32 @@ class InlineLayer(nn.Module):
         """The block whose nodes and relations a block goes by, its own or the one for all."""
         return number if self.context is None else self.context
 
-    def _weights(self, number: int, block: Block, states: Tensor, z: Tensor) -> EdgeWeights:
-        attention, places, context = (
-            self._attention(number),
-            self.seen[number],
-            self._context(number),
-        )
-        said = gather_src(block.csr, attention.said_by(z[:, places]))
+    def _weights(
+        self, number: int, block: Block, states: Tensor, z: Sequence[Tensor], experts: Tensor
+    ) -> EdgeWeights:
+        attention, context = self._attention(number), self._context(number)
+        by_expert = _edges_last(gather_src(block.csr, attention.said_by(experts)))
         gates = None
-        if len(places) > 1 and block.csr.n_edges:
+        if len(by_expert) > 1 and block.csr.n_edges:
             gates = self.gates[number](block, states[:, context])
-            said = said * gates[:, :, None]
-        z_dst, relations = block.at_destinations(z)[:, context], self._attention(context)
-        return EdgeWeights(gates, attention.weights(block, z_dst, said.sum(1), relations))
+            by_expert = by_expert * gates.t()[:, None]
+        said = by_expert.sum(0).t()
+        z_dst, relations = block.at_destinations(z[context]), self._attention(context)
+        return EdgeWeights(gates, attention.weights(block, z_dst, said, relations))
 
     def _read(
-        self, number: int, block: Block, states: Tensor, z: Tensor, weights: EdgeWeights
+        self, number: int, block: Block, states: Tensor, experts: Tensor, weights: EdgeWeights
     ) -> Tensor:
         """``[n_dst, d]``: a weighted sum over neighbours for each expert that the block sees."""
-        experts = z[:, self.seen[number]]
-        by_expert = weights.attention[:, None].expand(-1, experts.shape[1], -1)
+        by_expert = _edges_last(weights.attention).expand(experts.shape[1], -1, -1)
         if weights.gates is not None:
-            by_expert = by_expert * weights.gates[:, :, None]
-        around = weighted_sum(block.csr, by_expert.flatten(1), experts.flatten(1, 2))
+            by_expert = by_expert * weights.gates.t()[:, None]
+        around = weighted_sum(block.csr, by_expert.flatten(0, 1).t(), experts.flatten(1, 2))
         around = around.view(block.csr.n_dst, *experts.shape[1:]).sum(1)
         context = self._context(number)
         return self._attention(context).with_own(block, states[:, context], around)
+
+
+def _edges_last(x: Tensor) -> Tensor:
+    """``[E, ...]`` to ``[..., E]``: products and sums then run over edges, not over two values."""
+    return x.movedim(0, -1).contiguous()

@@ -27,6 +27,7 @@ _graphs: WeakKeyDictionary[Csr, dgl.heterograph_index.HeteroGraphIndex] = WeakKe
 def move(csr: Csr, origin: End, target: End, x: Tensor) -> Tensor:
     """See :meth:`counterpoint.graph.ops.kernels.Kernels.move`."""
     graph = _graph(csr, reverse=target == "src" or (origin, target) == ("dst", "edge"))
+    x = x.contiguous()  # dgl goes by the shape and does not look at strides
     moved: Tensor
     if target == "edge":
         moved = _gsddmm(graph, "copy_lhs", x, None, "u", "v")
@@ -40,6 +41,7 @@ def move(csr: Csr, origin: End, target: End, x: Tensor) -> Tensor:
 def combine(csr: Csr, target: End, first: Tensor, second: Tensor) -> Tensor:
     """See :meth:`counterpoint.graph.ops.kernels.Kernels.combine`."""
     graph = _graph(csr, reverse=target == "src")
+    first, second = first.contiguous(), second.contiguous()
     combined: Tensor
     if target == "edge":
         combined = _gsddmm(graph, "dot", first, second, "u", "v").squeeze(-1)
@@ -50,7 +52,9 @@ def combine(csr: Csr, target: End, first: Tensor, second: Tensor) -> Tensor:
 
 def edge_softmax(csr: Csr, logits: Tensor) -> Tensor:
     """See :meth:`counterpoint.graph.ops.kernels.Kernels.edge_softmax`."""
-    attention: Tensor = _edge_softmax_forward(_graph(csr, reverse=False), logits, "copy_rhs")
+    attention: Tensor = _edge_softmax_forward(
+        _graph(csr, reverse=False), logits.contiguous(), "copy_rhs"
+    )
     return attention
 
 

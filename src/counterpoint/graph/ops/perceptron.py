@@ -34,7 +34,8 @@ def edge_perceptron(
         out: for each relation ``[k, j]``.
 
     Returns:
-        ``[E, j]``.
+        ``[E, j]``, stored by column: softmax and products with other values of edges are then
+        several times as fast as on rows of a few.
     """
     tensors = floating(*(x for three in zip(at_dst, at_src, out, strict=True) for x in three))
     with torch.autocast(tensors[0].device.type, enabled=False):
@@ -48,11 +49,12 @@ class _EdgePerceptron(Function):
     @staticmethod
     def forward(parts: tuple[Part, ...], *tensors: Tensor) -> Tensor:
         n_edges = sum(len(places) for _, places in parts)
-        found = tensors[0].new_empty(n_edges, tensors[2].shape[1])
+        found = tensors[0].new_empty(tensors[2].shape[1], n_edges)
         for (csr, places), a, b, w in _threes(parts, tensors):
+            columns = w.T.contiguous()
             for chunk in _chunks(csr):
-                found[places[chunk]] = _hidden(csr, chunk, a, b).relu_() @ w
-        return found
+                found[:, places[chunk]] = columns @ _hidden(csr, chunk, a, b).relu_().T
+        return found.T
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -68,9 +70,9 @@ class _EdgePerceptron(Function):
             room = grad.new_empty(max(csr.n_edges for csr, _ in parts), saved[0].shape[1])
         found: list[Tensor | None] = [None]
         for (csr, places), a, b, w in _threes(parts, saved):
-            part = grad.index_select(0, places)
+            part = grad.T.index_select(1, places)
             if room is None:  # a graph of the backward pass itself is wanted
-                to_edges, of_out = _part_again(csr, a, b, w, part)
+                to_edges, of_out = _part_again(csr, a, b, w, part.T)
             else:
                 to_edges, of_out = _part_in_chunks(csr, a, b, w, part, room[: csr.n_edges])
             found += [copy_edges(csr, "dst", to_edges), copy_edges(csr, "src", to_edges), of_out]
@@ -91,7 +93,7 @@ class _EdgePerceptron(Function):
             tangent = ((hidden > 0) * moved) @ w
             found.append(tangent if of_w is None else tangent + hidden @ of_w)
         places = torch.cat([places for _, places in ctx.parts])
-        return torch.cat(found).index_select(0, torch.argsort(places))
+        return torch.cat(found).T.index_select(1, torch.argsort(places)).T  # stored as the primal
 
 
 def _threes(
@@ -113,16 +115,17 @@ def _hidden(csr: Csr, chunk: slice, a: Tensor, b: Tensor) -> Tensor:
 def _part_in_chunks(
     csr: Csr, a: Tensor, b: Tensor, w: Tensor, grad: Tensor, room: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients before the ReLU, written into ``room [E_r, k]``, and of ``w``."""
-    of_out = torch.zeros_like(w)
+    """Gradients before the ReLU, written into ``room [E_r, k]``, and of ``w``; grad ``[j, E_r]``."""
+    of_out = torch.zeros_like(w.T, memory_format=torch.contiguous_format)
     for chunk in _chunks(csr):
         hidden = _hidden(csr, chunk, a, b).relu_()
-        of_out.addmm_(hidden.T, grad[chunk])
-        torch.mm(grad[chunk], w.T, out=room[chunk]).mul_(hidden > 0)
-    return room, of_out
+        of_out.addmm_(grad[:, chunk], hidden)
+        onto = torch.mm(grad[:, chunk].T, w.T, out=room[chunk])
+        torch.ops.aten.threshold_backward(onto, hidden, 0, grad_input=onto)
+    return room, of_out.T
 
 
 def _part_again(csr: Csr, a: Tensor, b: Tensor, w: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as :func:`_part_in_chunks`, differentiable."""
+    """The same, differentiable; grad ``[E_r, j]``."""
     hidden = (gather_dst(csr, a) + gather_src(csr, b)).relu()
     return (grad @ w.T) * (hidden > 0), hidden.T @ grad

@@ -25,13 +25,14 @@ def move(csr: Csr, origin: End, target: End, x: Tensor) -> Tensor:
 def combine(csr: Csr, target: End, first: Tensor, second: Tensor) -> Tensor:
     """See :meth:`counterpoint.graph.ops.kernels.Kernels.combine`."""
     heads = range(first.shape[1])
-    if target == "edge":
-        return torch.stack([_dot(csr, first[:, h], second[:, h]) for h in heads], 1)
+    if target == "edge":  # stored by head, as what is elementwise on edges is fastest
+        return torch.stack([_dot(csr, first[:, h], second[:, h]) for h in heads]).t()
     if target == "dst":
-        weights, bags = first, _bags(csr, "src", "dst")
+        weights, bags = first.unbind(1), _bags(csr, "src", "dst")
     else:
-        weights, bags = first.index_select(0, csr.transpose.order), _bags(csr, "dst", "src")
-    return torch.stack([_bag_sums(*bags, second[:, h], weights[:, h]) for h in heads], 1)
+        order, bags = csr.transpose.order, _bags(csr, "dst", "src")
+        weights = tuple(first[:, h].index_select(0, order) for h in heads)
+    return torch.stack([_bag_sums(*bags, second[:, h], weights[h]) for h in heads], 1)
 
 
 def edge_softmax(csr: Csr, logits: Tensor) -> Tensor:
