@@ -44,6 +44,21 @@ def test_dvc_repro_ends_with_verdict_report_version_and_next_step(
     assert 'src="http' not in html
 
 
+def test_the_report_says_what_rows_gauc_is_of(checkout: Path, reproduced: str) -> None:
+    from counterpoint.graph.store import open_store
+
+    work = checkout / "work"
+    shares = read(work / "evaluation" / "report.json")["data_facts"]["gauc_shares"]
+    assert set(shares) == set(TASKS)
+    for task, share in shares.items():
+        rows = open_store(work / "graph").rows(task, "test")
+        seen: dict[int, set[float]] = {}
+        for user, label in zip(rows.entity[:, 0].tolist(), rows.label.tolist(), strict=True):
+            seen.setdefault(user, set()).add(label)
+        both = [len(seen[user]) == 2 for user in rows.entity[:, 0].tolist()]
+        assert share == pytest.approx(sum(both) / len(both))
+
+
 def test_a_second_repro_does_nothing(checkout: Path, reproduced: str) -> None:
     again = run("dvc", "repro", cwd=checkout).stdout
     assert "Running stage" not in again

@@ -79,6 +79,7 @@ def report(make_task):
             "relations": {"clicked": 500},
             "rows": {"click": {"train": 60, "valid": 20, "test": 20}},
             "positive_rates": {"click": {"train": 0.25, "valid": 0.2, "test": 0.215}},
+            "gauc_shares": {"click": 0.8349},
             "cross_task": "drop",
             "held_out": [
                 {
@@ -168,6 +169,10 @@ def test_references_stand_below_the_models_best_first_bayes_last(html):
     head = re.findall(r'<th class="n">([^<]+)', table)
     assert head == ["logloss ↓", "auc"]
     assert '0.4000<span class="sd"> ± 0.0100' in table
+
+
+def test_gauc_says_what_rows_it_is_of(html):
+    assert "equal scores counting half: 83.5 % of the rows of click.</p>" in html
 
 
 def test_auxiliary_tasks_are_shown_and_called_so(html):

@@ -35,6 +35,7 @@ NO_FACTS: dict[str, Any] = {
     "relations": {},
     "cross_task": None,
     "candidates": None,
+    "gauc_shares": {},
 }
 USUAL_PRIMARY = ("auc", "micro_f1", "ndcg", "rmse")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from counterpoint import __version__
@@ -23,7 +24,7 @@ from counterpoint.evaluation.references import reference_notes, reference_parts
 from counterpoint.evaluation.report import Report
 from counterpoint.files import read_json, verified_digest, write_json, write_manifest, write_text
 from counterpoint.graph.store import GraphStore, open_store
-from counterpoint.metrics import Parts, value
+from counterpoint.metrics import Parts, share_kept, value
 from counterpoint.stages.judgement import judged, open_runs
 from counterpoint.stages.runner import stage_params
 from counterpoint.stages.table import StageCall, stage_named
@@ -68,7 +69,22 @@ def _data_facts(store: GraphStore) -> dict[str, Any]:
         "cross_task": meta.cross_task,
         "held_out": store.held_out_facts,
         "candidates": meta.candidates,
+        "gauc_shares": _gauc_shares(store),
     }
+
+
+def _gauc_shares(store: GraphStore) -> dict[str, float]:
+    """Of each binary task on pairs the share of test rows that GAUC is of."""
+    shares = {}
+    for name, task in store.meta.tasks.items():
+        if task.is_pair and task.kind == "binary":
+            rows = store.rows(name, "test")
+            places = np.arange(len(rows))
+            unscored = np.zeros(len(rows))
+            shares[name] = share_kept(
+                Parts("binary", rows.entity[:, 0], places, rows.label, unscored)
+            )
+    return shares
 
 
 def _write(call: StageCall, report: Report) -> None:
