@@ -1,11 +1,14 @@
 """Train: one cell of the grid, all seeds in one process, or by workers that share them out."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from counterpoint.errors import UserError
-from counterpoint.graph.store import open_store
+from counterpoint.files import json_text, sha256_of_text, verified_digest
+from counterpoint.graph.store import GraphStore, open_store
 from counterpoint.stages.params import Params
+from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import StageCall
 from counterpoint.stages.torchrun import run_workers, this_worker, workers_asked
 from counterpoint.training.cell import CellTrainer
@@ -60,13 +63,14 @@ def train(call: StageCall) -> None:
     if asked > 1:
         run_workers(call, asked)
         return
+    store = open_store(call.inputs["graph"])
     trainer = CellTrainer(
-        store=open_store(call.inputs["graph"]),
+        store=store,
         cell=cell,
         seeds=call.params.seeds,
         settings=settings,
         target=call.output,
-        scratch=call.scratch,
+        scratch=_checkpoints(call, store, settings),
         report=call.report,
         pretrained=call.inputs.get("pretrained"),
     )
@@ -77,3 +81,20 @@ def train(call: StageCall) -> None:
         train_share(trainer, worker.rank, worker.world)
     if worker.rank == 0 and call.scratch is not None:
         shutil.rmtree(call.scratch, ignore_errors=True)
+
+
+def _checkpoints(call: StageCall, store: GraphStore, settings: TrainSettings) -> Path | None:
+    """Where the fits of a killed run are, if they were of this graph, these settings and this code.
+
+    Others are left alone until a run is through: who goes back to them goes on.
+    """
+    if call.scratch is None:
+        return None
+    trunks = call.inputs.get("pretrained")
+    depends = {
+        "graph": store.digest,
+        "pretrained": None if trunks is None else verified_digest(trunks),
+        "settings": settings.model_dump(mode="json"),
+        "code": code_digest("train"),
+    }
+    return call.scratch / sha256_of_text(json_text(depends))[:16]
