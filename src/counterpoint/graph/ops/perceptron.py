@@ -115,7 +115,7 @@ def _hidden(csr: Csr, chunk: slice, a: Tensor, b: Tensor) -> Tensor:
 def _part_in_chunks(
     csr: Csr, a: Tensor, b: Tensor, w: Tensor, grad: Tensor, room: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients before the ReLU, written into ``room [E_r, k]``, and of ``w``; grad ``[j, E_r]``."""
+    """From ``[j, E_r]`` the gradients before the ReLU, written into ``room [E_r, k]``, and of w."""
     of_out = torch.zeros_like(w.T, memory_format=torch.contiguous_format)
     for chunk in _chunks(csr):
         hidden = _hidden(csr, chunk, a, b).relu_()
