@@ -90,7 +90,8 @@ def encoder_alone(graph: TrainingGraph, steps: list[Step], number: int) -> Arm:
         for step in steps:
             view = next(iter(step.batches.values())).view
             optimizer.zero_grad()
-            channel(view.blocks, encoder_input(view)).backward(pull)
+            found = channel(view.blocks, encoder_input(view))
+            found.backward(pull[: len(found)])
             optimizer.step()
 
     return epoch

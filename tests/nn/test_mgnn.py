@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from counterpoint.errors import UserError
+from counterpoint.graph.sampling import NeighbourSampler
 from counterpoint.graph.store import RelationMeta
 from counterpoint.nn.encoder import EncoderSettings, MGNNSettings
 from counterpoint.nn.mgnn import MGNN, Cell, Channel, LayersByLstm
@@ -140,9 +141,31 @@ def test_the_encoder_puts_features_and_channels_side_by_side(similar_graph):
     bipartite, users, items = (layers(view.blocks, x) for layers in encoder.layers)
     assert torch.equal(found[:, 1], bipartite)
     names = [similar_graph.meta.node_types[k].name for k in view.node_type.tolist()]
+    left = {"user": iter(users), "item": iter(items)}
     for node, name in enumerate(names):
-        expected = {"user": users, "item": items}.get(name, x)[node]
+        expected = next(left[name]) if name in left else x[node]
         assert torch.equal(found[node, 2], expected)
+    assert all(next(rest, None) is None for rest in left.values())
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_a_channel_among_nodes_of_a_type_is_the_channel_of_all_nodes(similar_graph, update):
+    """On the whole graph and on sampled blocks, whose destinations are the first sources."""
+    relations = similar_graph.meta.relations
+    place = {node_type.name: k for k, node_type in enumerate(similar_graph.meta.node_types)}
+    (number,) = (k for k, one in enumerate(relations) if one.similarity and one.src == "user")
+    every, among = channel((number,), update=update), channel((number,), update=update)
+    among.among = place["user"]
+    whole = similar_graph.view(2)
+    nodes = torch.arange(0, len(whole.node_type), 3)
+    sampled = NeighbourSampler(similar_graph, (3, 3)).view(nodes, 0)
+    for view in (whole, sampled):
+        h = torch.randn(len(view.blocks[0].node_type), 4, dtype=torch.float64)
+        last = view.blocks[-1]
+        users = last.node_type[: last.csr.n_dst] == place["user"]
+        assert 0 < int(users.sum()) < len(users)
+        assert last.etype.eq(number).any()
+        torch.testing.assert_close(among(view.blocks, h), every(view.blocks, h)[users])
 
 
 def test_a_view_on_a_device_is_the_same_view(similar_graph):

@@ -112,16 +112,23 @@ class Channel(nn.Module):
 
     ``lstm``: gates of message and state; ``geniepath``: of the message alone; either carries its
     cell state upwards from zero. ``jk_lstm``: messages are the next state, and the result is a
-    weighted sum of all layers.
+    weighted sum of all layers. With ``among``, a node type by its place, whose nodes all the edges
+    join, states are of the nodes of this type alone.
     """
 
     relations: Tensor
 
     def __init__(
-        self, relations: Sequence[int], layers: int, width: int, dropout: float, own: MGNNSettings
+        self,
+        relations: Sequence[int],
+        layers: int,
+        width: int,
+        dropout: float,
+        own: MGNNSettings,
+        among: int | None = None,
     ) -> None:
         super().__init__()
-        self.dropout, self.update = dropout, own.update
+        self.dropout, self.update, self.among = dropout, own.update, among
         self.register_buffer(
             "relations", torch.tensor(relations, dtype=torch.int64), persistent=False
         )
@@ -135,7 +142,9 @@ class Channel(nn.Module):
         self.cells = nn.ModuleList(Cell(d_in, width) for _ in range(layers if d_in else 0))
 
     def forward(self, blocks: Sequence[Block], h: Tensor) -> Tensor:
-        """``[n_src, d]`` of the first block to ``[n_out, d]``."""
+        """``[n_src, d]`` of the first block to ``[n_out, d]``, rows of the channel's nodes."""
+        if self.among is not None:
+            h = h[blocks[0].node_type == self.among]
         # all layers of a whole graph are one block
         edges = {block: self.neighbours(block) for block in dict.fromkeys(blocks)}
         c, states = torch.zeros_like(h), [h]
@@ -157,7 +166,8 @@ class Channel(nn.Module):
 
     def neighbours(self, block: Block) -> Csr:
         """The channel's edges of a block; edges of several relations between two nodes are one."""
-        return block.csr.kept(torch.isin(block.etype, self.relations)).distinct()
+        csr = block.csr.kept(torch.isin(block.etype, self.relations)).distinct()
+        return csr if self.among is None else csr.among(block.node_type == self.among)
 
 
 class MGNN(Encoder):
@@ -185,9 +195,11 @@ class MGNN(Encoder):
                 f"encoder mgnn: build.similarities has several relations of {', '.join(twice)}; "
                 "leave one a node type"
             )
+        edges: list[tuple[list[int], int | None]] = [(others, None)]
+        edges += [([number], t) for (number, _), t in zip(similar, self.types, strict=True)]
         self.layers = nn.ModuleList(
-            Channel(relations, layers, width, settings.dropout, settings.mgnn)
-            for relations in (others, *([number] for number, _ in similar))
+            Channel(relations, layers, width, settings.dropout, settings.mgnn, among)
+            for relations, among in edges
         )
 
     def forward(self, view: View) -> Tensor:
@@ -195,10 +207,10 @@ class MGNN(Encoder):
         x = F.dropout(self.input(view), self.dropout, self.training)
         bipartite, *similar = (channel(view.blocks[: self.depth], x) for channel in self.layers)
         own = x[: len(bipartite)]
-        node_type = view.node_type[: len(own), None]
         around = own
         for place, h in zip(self.types, similar, strict=True):
-            around = torch.where(node_type == place, h, around)
+            rows = torch.nonzero(view.node_type[: len(own)] == place).flatten()
+            around = around.index_put((rows,), h)
         return torch.cat([own, bipartite, around], dim=1)
 
     def last_layer(self) -> nn.Module:

@@ -69,3 +69,22 @@ def test_distinct_takes_parallel_edges_once():
         assert some.distinct() is some
     empty = Csr(ids(0, 0), ids(), 2)
     assert empty.distinct() is empty
+
+
+@pytest.mark.parametrize("with_transpose", [False, True])
+def test_among_some_nodes_equals_the_graph_of_those_nodes(with_transpose):
+    """Destinations are the first sources; the edges join nodes of the mask alone."""
+    mask = torch.tensor([True, False, True, True, False, True])  # 0 2 3 5 become 0 1 2 3
+    csr, _ = Csr.from_edges(ids(5, 3, 0, 2, 5), ids(0, 0, 2, 3, 3), n_src=6, n_dst=4)
+    if with_transpose:
+        assert csr.transpose
+    found = csr.among(mask)
+    expected, _ = Csr.from_edges(ids(3, 2, 0, 1, 3), ids(0, 0, 1, 2, 2), n_src=4, n_dst=3)
+    assert ("transpose" in vars(found)) == with_transpose
+    for one, other in (
+        (found.indptr, expected.indptr),
+        (found.indices, expected.indices),
+        *zip(found.transpose, expected.transpose, strict=True),
+    ):
+        assert torch.equal(one, other)
+    assert found.n_src == 4

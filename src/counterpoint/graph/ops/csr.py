@@ -111,6 +111,21 @@ class Csr:
             kept.__dict__["transpose"] = Transpose(indptr, whole.indices[still], order)
         return kept
 
+    def among(self, mask: Tensor) -> Csr:
+        """Return the adjacency on the nodes where mask ``[n_src]`` (bool) is true, numbered anew.
+
+        For graphs whose destinations are their first sources, and whose edges all join nodes of
+        the mask; their order stays.
+        """
+        place = mask.cumsum(0) - 1
+        indptr = _running_total(self.indptr.diff()[mask[: self.n_dst]])
+        found = Csr(indptr, place[self.indices], int(mask.sum()))
+        if "transpose" in self.__dict__:
+            by_source = _running_total(self.transpose.indptr.diff()[mask])
+            order = self.transpose.order
+            found.__dict__["transpose"] = Transpose(by_source, place[self.transpose.indices], order)
+        return found
+
     def distinct(self) -> Csr:
         """Return the adjacency with edges between the same two ends taken once."""
         key = self.dst * self.n_src + self.indices
