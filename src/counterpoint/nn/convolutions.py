@@ -58,7 +58,9 @@ def by_head(values: Tensor, vectors: Tensor) -> Tensor:
 
     As one matrix product: products that are summed after cost seven times as much.
     """
-    return values.flatten(-2) @ torch.block_diag(*vectors).t()
+    by_column = torch.block_diag(*vectors).t()  # type: ignore[no-untyped-call]
+    found: Tensor = values.flatten(-2) @ by_column
+    return found
 
 
 class Attention(nn.Module):
