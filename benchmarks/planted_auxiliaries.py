@@ -1,4 +1,4 @@
-"""Which weighting drops a useless auxiliary task, and what does the target gain?
+"""Which weighting drops a useless auxiliary task, how fast, and what does the target gain?
 
 A planted market (`demo`) where the target, click, keeps a tenth of its training rows, beside four
 auxiliary tasks, all on one GCN and a bottom two units wide, so that room is scarce:
@@ -157,18 +157,35 @@ def summary(found: list[dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:
         }
         curves = [one[arm]["weights"] for one in found]
         if "helpful" in curves[0]:
-            row["first_half"] = {t: _level(curves, t, slice(EPOCHS // 2)) for t in curves[0]}
-            row["second_half"] = {t: _level(curves, t, slice(EPOCHS // 2, None)) for t in curves[0]}
+            half = EPOCHS // 2
+            levels = {task: _levels(curves, task) for task in curves[0]}
+            row["levels"] = levels
+            row["first_half"] = {task: fmean(curve[:half]) for task, curve in levels.items()}
+            row["second_half"] = {task: fmean(curve[half:]) for task, curve in levels.items()}
+            row["dropped_after"] = {
+                task: dropped_after(levels[task][start:])
+                for task, start in (("competing", 0), ("random", 0), ("late", half))
+            }
         rows.append(row)
     return rows
 
 
-def _level(curves: list[dict[str, list[float]]], task: str, epochs: slice) -> float:
-    """Mean weight of a task in some epochs, where all tasks weigh 1 on average."""
-    return fmean(
-        fmean(one[task][epochs]) / max(fmean(fmean(w[epochs]) for w in one.values()), 1e-12)
-        for one in curves
-    )
+def _levels(curves: list[dict[str, list[float]]], task: str) -> list[float]:
+    """Weight of a task by epoch, where all tasks weigh 1 on average; mean over markets."""
+    return [
+        fmean(
+            one[task][epoch] / max(fmean(weights[epoch] for weights in one.values()), 1e-12)
+            for one in curves
+        )
+        for epoch in range(EPOCHS)
+    ]
+
+
+def dropped_after(levels: list[float]) -> int | None:
+    """Epochs until a weight stays below half of the mean weight; None if it does not."""
+    above = [epoch for epoch, level in enumerate(levels) if level >= 0.5]
+    first = above[-1] + 1 if above else 0
+    return first if first < len(levels) else None
 
 
 def main() -> None:

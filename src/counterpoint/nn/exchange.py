@@ -1,11 +1,12 @@
 """How several networks exchange what they have made: stitches, routes, gates."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from counterpoint.nn.experts import Gates, mixture
+from counterpoint.nn.experts import Gates
 from counterpoint.nn.hard_concrete import HardConcrete
 
 KEPT = 0.9  # of a network's own activations before stitches learn; the others share the rest
@@ -65,8 +66,11 @@ class SeenGates(nn.Module):
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Networks' states before and after a layer ``[n, S, d]`` to outputs ``[n, S', d]``."""
-        mixed = [
-            mixture(gate(before[:, reads]), after[:, places])
-            for gate, places, reads in zip(self.gates, self.seen, self.reads, strict=True)
-        ]
+        # taken apart once, and never put together: each choice of some of them would be a copy
+        read, made = before.unbind(1), after.unbind(1)
+        mixed = []
+        for gate, places, reads in zip(self.gates, self.seen, self.reads, strict=True):
+            weights = gate(read[reads]).split(1, 1)
+            parts = [w * made[place] for w, place in zip(weights, places, strict=True)]
+            mixed.append(reduce(torch.add, parts))
         return torch.stack(mixed, 1)
