@@ -52,6 +52,28 @@ def test_same_seed_same_bits(
     assert runs[0].history == runs[1].history
 
 
+def test_sgd_has_momentum_and_a_killed_run_keeps_it(
+    market_graph: TrainingGraph, tmp_path: Path
+) -> None:
+    made = trainer(market_graph, CELLS[0], weight_decay=0.0, optimizer="sgd", clip=1e9)
+    made.trained.train()
+    velocity = {name: torch.zeros_like(tensor) for name, tensor in made.parameters.items()}
+    for number in range(3):
+        before = {name: tensor.detach().clone() for name, tensor in made.parameters.items()}
+        made.take_step(made.batches.step(0, number, depth=made.model.depth, meta="none"))
+        for name, tensor in made.parameters.items():
+            assert tensor.grad is not None
+            velocity[name] = 0.9 * velocity[name] + tensor.grad
+            expected = before[name] - made.settings.learning_rate * velocity[name]
+            torch.testing.assert_close(tensor.detach(), expected, msg=name)
+
+    checkpoint = tmp_path / "c.safetensors"
+    whole = trainer(market_graph, CELLS[0], optimizer="sgd", epochs=4).fit()
+    trainer(market_graph, CELLS[0], optimizer="sgd", epochs=2).fit(checkpoint, every_seconds=0)
+    resumed = trainer(market_graph, CELLS[0], optimizer="sgd", epochs=4).fit(checkpoint)
+    assert equal(whole.model.state_dict(), resumed.model.state_dict())
+
+
 def test_a_step_is_adams_whatever_the_strides_of_gradients(market_graph: TrainingGraph) -> None:
     made = trainer(market_graph, "mmoe-gcn-fixed", weight_decay=0.0)
     made.trained.train()

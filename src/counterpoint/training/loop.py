@@ -67,6 +67,14 @@ def _check_fanouts(settings: TrainSettings, depth: int) -> None:
         )
 
 
+def _optimizer(trained: Trained, settings: TrainSettings) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(trained.parameters(), rate, momentum=0.9, weight_decay=decay)
+    # not fused: on a CPU that reads a gradient as if it were contiguous, which not all are
+    return torch.optim.Adam(trained.parameters(), rate, weight_decay=decay)
+
+
 class Trainer:
     """Trains one model on some tasks with one seed."""
 
@@ -103,10 +111,7 @@ class Trainer:
                 hints = make_hints(graph.store, self.tasks, width, weighting.hints)
         _check_fanouts(settings, self.model.depth)
         self.trained = Trained(self.model, self.tasks, auxiliaries, hints).to(graph.device)
-        # not fused: on a CPU that reads a gradient as if it were contiguous, which not all are
-        self.optimizer = torch.optim.Adam(
-            self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = _optimizer(self.trained, settings)
         self.parameters = dict(self.trained.named_parameters())
         self.groups = self.trained.parameter_groups()
         self.batches = Batches(graph, self.tasks, settings, seed, auxiliaries)
@@ -139,6 +144,8 @@ class Trainer:
         return losses
 
     def _optimizer_state(self) -> dict[str, AdamState]:
+        if not isinstance(self.optimizer, torch.optim.Adam):
+            return {}
         (group,) = self.optimizer.param_groups
         return {
             name: AdamState(

@@ -37,13 +37,16 @@ class TrainSettings(Strict):
     ``negatives`` a positive in link tasks; ``fanouts`` samples that many neighbours a layer,
     outputs last (None: the whole graph); ``patience`` counts evaluations without a better one.
     ``auxiliaries`` are self-supervised objectives that joint models train beside their tasks.
-    ``diagnose_every`` so many steps the tasks' gradients are compared (0: never).
+    ``diagnose_every`` so many steps the tasks' gradients are compared (0: never). ``optimizer`` sgd
+    (with momentum 0.9) is for what scales gradients, such as DEPHN's coefficients: Adam divides a
+    steady factor out again.
     """
 
     encoder: EncoderSettings = EncoderSettings()
     sharing: SharingSettings = SharingSettings()
     weighting: dict[str, dict[str, Any]] = Field(default_factory=dict)
     auxiliaries: dict[Name, AnyAuxiliary] = Field(default_factory=dict)
+    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: PositiveFloat = 5e-3
     weight_decay: NonNegativeFloat = 1e-5
     clip: PositiveFloat = 5.0
