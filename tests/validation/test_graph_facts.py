@@ -154,6 +154,16 @@ def test_each_fault_is_caught_by_its_fact(market, tmp_path, case):
     )
 
 
+def test_a_child_of_clicks_alone_is_warned_of(market, tmp_path):
+    clicks, buys = market.tables["tasks/click"], market.tables["tasks/buy"]
+    keys = ["src", "dst"]
+    market.tables["tasks/buy"] = buys.join(clicks.filter(label=1), on=keys, how="semi")
+    assert 0 < market.tables["tasks/buy"].height < buys.height
+    fact = _facts(market, tmp_path)["fact:funnel_space:tasks/buy"]
+    assert fact.violations == fact.total == clicks.filter(label=0).height
+    assert fact.severity == "warning"
+
+
 @pytest.mark.parametrize(
     ("rate", "base", "rows", "drifts"),
     [

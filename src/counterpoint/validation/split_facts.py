@@ -116,6 +116,26 @@ def _funnel_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator
     detail = f"positives that are absent or not positive in the parent {task.parent}"
     advice = f"correct the labels or remove parent from {SCHEMA_FILE}"
     yield Fact("funnel", f"tasks/{name}", None, "critical", count, total, detail, advice)
+    if task.kind is parent.kind is TaskKind.BINARY:
+        yield _funnel_space(name, task, assigned[name], assigned[task.parent])
+
+
+def _funnel_space(name: str, task: Task, rows: "pl.LazyFrame", of_parent: "pl.LazyFrame") -> Fact:
+    """The parent's negatives that a task of clicks alone has no rows for; 0 if it has any."""
+    import polars as pl
+
+    keys = list(task.id_columns)
+    negatives = of_parent.filter(pl.col("label") == 0).select(keys)
+    total, known = (
+        found.select(pl.len()).collect(engine="streaming").item()
+        for found in (negatives, negatives.join(rows.select(keys), on=keys, how="semi"))
+    )
+    detail = (
+        f"negatives of {task.parent}, none of which has a row: rates are of its positives alone"
+    )
+    advice = "add these rows with label 0, which esmm reads, or remove parent"
+    count = 0 if known else total
+    return Fact("funnel_space", f"tasks/{name}", None, "warning", count, total, detail, advice)
 
 
 def _time_facts(folder: DataFolder, name: str, assigned: Assigned) -> Iterator[Fact]:
