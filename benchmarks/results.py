@@ -35,7 +35,6 @@ from counterpoint.stages.params_file import parsed_params
 from counterpoint.stages.runner import calls, run_if_needed
 from counterpoint.stages.sources import code_digest
 from counterpoint.stages.table import STAGES
-from counterpoint.stages.train import merged
 from counterpoint.training.settings import cell_named
 
 HERE = Path(__file__).parent
@@ -97,16 +96,32 @@ class Study(BaseModel):
 
 
 def study_values(name: str) -> dict[str, Any]:
-    """What its file says over what the study it is like says, with the variants that it has."""
+    """What its file says over what the study it is like says, with the variants that it has.
+
+    A null takes out what that study has.
+    """
     own = read_yaml(STUDIES / f"{name}.yaml")
     if "like" not in own:
         return own
-    values = merged(study_values(own["like"]), own)
+    values = changed(study_values(own["like"]), own)
     params = values["params"]
     if "overrides" in params:
         used = {part for cell in params["grid"] for part in cell.split("-")}
         params["overrides"] = {k: v for k, v in params["overrides"].items() if k in used}
     return values
+
+
+def changed(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, mappings within mappings alike; nulls take out."""
+    both = dict(base)
+    for key, value in over.items():
+        if value is None:
+            both.pop(key, None)
+        elif isinstance(value, dict) and isinstance(both.get(key), dict):
+            both[key] = changed(both[key], value)
+        else:
+            both[key] = value
+    return both
 
 
 def study_named(name: str) -> Study:
