@@ -93,7 +93,7 @@ def _checkpoints(call: StageCall, store: GraphStore, settings: TrainSettings) ->
     trunks = call.inputs.get("pretrained")
     depends = {
         "graph": store.digest,
-        "pretrained": None if trunks is None else verified_digest(trunks),
+        "pretrained": verified_digest(trunks) if trunks is not None and trunks.is_dir() else None,
         "settings": settings.model_dump(mode="json"),
         "code": code_digest("train"),
     }
