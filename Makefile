@@ -48,8 +48,10 @@ lint-files: tools  ## Containerfile, workflows, manifest
 types: install
 	mypy
 
+# One thread a worker: the threads of two wait for each other spinning, and on two busy cores a
+# test of 30 s has taken 8 minutes.
 unit: install
-	pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
 
 test-containers: install  ## builds both images, runs the tiny pipeline in them
 	.ci/containers
